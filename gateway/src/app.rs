@@ -1,0 +1,156 @@
+//! The only place that knows everything: settings in, a running replica out.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use tokio::net::{TcpListener, TcpSocket};
+use tracing::{info, warn};
+
+use crate::{
+    bus::Bus,
+    chores,
+    clock::Clock,
+    config::{self, Config, Switch},
+    db::{self, Db},
+    doors::{http, ops, rest::Rest, serve::serve},
+    features::{
+        Backend, Settings,
+        auth::{passwords::Passwords, tokens::AccessTokens},
+        media::blobs::Blobs,
+    },
+    lifecycle::Tasks,
+    limits::{Attempts, Limits, Together},
+    telemetry::metrics::Metrics,
+};
+
+/// Connections that may wait to be accepted: a thousand people arriving at once is the normal case here.
+const BACKLOG: u32 = 4_096;
+
+/// Where a replica listens.
+#[derive(Debug)]
+pub struct Listeners {
+    pub public: TcpListener,
+    pub ops: TcpListener,
+}
+
+impl Listeners {
+    pub fn bind(config: &config::Http) -> anyhow::Result<Self> {
+        Ok(Self {
+            public: listen(config.listen, "LISTEN")?,
+            ops: listen(config.ops_listen, "OPS_LISTEN")?,
+        })
+    }
+}
+
+fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    let open = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().with_context(|| format!("cannot listen on {address}: choose another address with {setting}"))
+}
+
+/// A replica that serves.
+#[derive(Debug)]
+pub struct App {
+    pub address: SocketAddr,
+    pub ops_address: SocketAddr,
+    pub backend: Arc<Backend>,
+    pub tasks: Tasks,
+    drain_delay: Duration,
+    shutdown_timeout: Duration,
+}
+
+impl App {
+    pub async fn start(config: &Config, listeners: Listeners, clock: Clock) -> anyhow::Result<Self> {
+        for warning in config.warnings() {
+            warn!("{warning}");
+        }
+        if config.database.migrate_on_start {
+            db::migrate(&config.database).await?;
+        }
+        let db = Db::connect(&config.database).await?;
+        let bus = Bus::new(&config.redis)?;
+        let blobs = Blobs::new(&config.storage);
+        let tasks = Tasks::default();
+        let metrics = Arc::new(Metrics::new(vec![db.collector()]));
+        let limits_are_on = config.limits.rate_limits == Switch::On;
+        let together = Together::new(
+            bus.pool().clone(),
+            &config.redis.prefix,
+            config.redis.timeout,
+            clock.clone(),
+        );
+        let together = Arc::new(together);
+        let images_url = config.storage.public_url.as_deref().map_or_else(
+            || format!("{}/media", config.http.public_url.trim_end_matches('/')),
+            |url| url.trim_end_matches('/').to_owned(),
+        );
+        let backend = Arc::new(Backend {
+            attempts: Attempts::new(limits_are_on, together.clone(), clock.clone(), tasks.clone()),
+            limits: Limits::new(&config.limits, together, clock.clone(), metrics.clone()),
+            passwords: Passwords::start(&config.auth, limits_are_on, metrics.clone())
+                .map_err(|e| anyhow::anyhow!("{e:?}"))?,
+            access_tokens: AccessTokens::new(&config.auth),
+            sessions: Default::default(),
+            health: Default::default(),
+            settings: Settings {
+                session_lifetime: config.auth.refresh_token_ttl,
+                images_url,
+            },
+            db,
+            bus,
+            blobs,
+            clock,
+            metrics,
+        });
+
+        let rest = Rest {
+            backend: backend.clone(),
+            tasks: tasks.clone(),
+            trusted_proxies: config.http.trusted_proxies.clone().into(),
+            started: Instant::now(),
+        };
+        let address = listeners.public.local_addr()?;
+        let ops_address = listeners.ops.local_addr()?;
+        let public = http::router(rest.clone(), &config.http.cors_origins);
+        tasks.spawn_lasting("public listener", serve(listeners.public, public, tasks.clone()));
+        tasks.spawn_lasting(
+            "ops listener",
+            serve(listeners.ops, ops::router(rest), tasks.clone()),
+        );
+        chores::start(&tasks, &backend);
+        info!(%address, %ops_address, version = env!("CARGO_PKG_VERSION"), "Serving");
+        Ok(Self {
+            address,
+            ops_address,
+            backend,
+            tasks,
+            drain_delay: config.http.drain_delay,
+            shutdown_timeout: config.http.shutdown_timeout,
+        })
+    }
+
+    /// Serve until asked to stop, then leave in good order.
+    pub async fn run(self) {
+        self.tasks.finish(self.drain_delay, self.shutdown_timeout).await;
+        self.backend.db.close().await;
+        self.backend.bus.close();
+    }
+
+    /// Ask to stop, and wait for it.
+    pub async fn stop(self) {
+        self.tasks.drain();
+        self.run().await;
+    }
+}

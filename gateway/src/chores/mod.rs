@@ -1,0 +1,59 @@
+//! Periodic work: a list of small acts, each harmless to repeat.
+//!
+//! What concerns the database is done by one replica at a time, under an advisory lock, so identical replicas need no leader.
+
+mod expire_sessions;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tracing::warn;
+
+use crate::{features::Backend, lifecycle::Tasks};
+
+pub fn start(tasks: &Tasks, backend: &Arc<Backend>) {
+    every(
+        tasks,
+        "forget idle limits",
+        Duration::from_secs(60),
+        backend,
+        async |backend: Arc<Backend>| {
+            backend.limits.forget_idle();
+            backend.attempts.forget_idle();
+            Ok(())
+        },
+    );
+    every(
+        tasks,
+        "expire sessions",
+        Duration::from_secs(3_600),
+        backend,
+        expire_sessions::expire_sessions,
+    );
+    let blobs = backend.blobs.clone();
+    tasks.spawn("make the bucket", async move { blobs.ensure_bucket().await });
+}
+
+fn every<F>(
+    tasks: &Tasks,
+    name: &'static str,
+    period: Duration,
+    backend: &Arc<Backend>,
+    chore: impl Fn(Arc<Backend>) -> F + Send + Sync + 'static,
+) where
+    F: Future<Output = crate::Result<()>> + Send,
+{
+    let (backend, stop) = (backend.clone(), tasks.clone());
+    tasks.spawn_lasting(name, async move {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stop.closing() => return,
+            }
+            if let Err(error) = chore(backend.clone()).await {
+                warn!(?error, chore = name, "A chore failed and will be tried again");
+            }
+        }
+    });
+}

@@ -1,0 +1,52 @@
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+use ipnet::IpNet;
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct Http {
+    /// Where clients are served: REST and live connections.
+    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:3000", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Where machines are served: /metrics, /health/live and /health/ready. Keep it off the internet.
+    #[arg(
+        long,
+        env = "OPS_LISTEN",
+        default_value = "127.0.0.1:3001",
+        value_name = "ADDRESS"
+    )]
+    pub ops_listen: SocketAddr,
+
+    /// The address under which browsers reach this server; image addresses begin with it.
+    #[arg(
+        long,
+        env = "PUBLIC_URL",
+        default_value = "http://localhost:3000",
+        value_name = "URL"
+    )]
+    pub public_url: String,
+
+    /// Origins whose pages may call this server, exact and comma separated.
+    #[arg(
+        long,
+        env = "CORS_ORIGINS",
+        default_value = "http://localhost:5173,http://localhost,http://localhost:8080",
+        value_delimiter = ',',
+        value_name = "ORIGINS"
+    )]
+    pub cors_origins: Vec<String>,
+
+    /// Networks of the proxies in front, comma separated: only they are believed about X-Forwarded-For.
+    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_name = "NETWORKS")]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// After SIGTERM: how long to go on accepting while the balancer learns that this replica is leaving.
+    #[arg(long, env = "DRAIN_DELAY", default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub drain_delay: Duration,
+
+    /// After the drain delay: how long requests may take to finish before they are cut off.
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub shutdown_timeout: Duration,
+}

@@ -1,0 +1,60 @@
+//! Profiles.
+
+use axum::{Json as Answer, extract::State};
+use shared::{UserId, account::UpdateProfile};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Rest,
+    extract::{Json, PathId},
+    wrapped::UserAnswer,
+};
+use crate::{
+    error::Result,
+    features::{
+        Caller,
+        accounts::{profile, update},
+    },
+};
+
+pub(super) fn router() -> OpenApiRouter<Rest> {
+    OpenApiRouter::new()
+        .routes(routes!(get_me, put_me))
+        .routes(routes!(get_user))
+}
+
+/// The caller's own profile.
+#[utoipa::path(get, path = "/users/me", tag = "users", operation_id = "getMe",
+    responses((status = 200, body = UserAnswer)))]
+async fn get_me(State(rest): State<Rest>, caller: Caller) -> Result<Answer<UserAnswer>> {
+    Ok(Answer(
+        profile::profile(&rest, &caller, caller.user).await?.into(),
+    ))
+}
+
+/// Change the caller's own name and status.
+#[utoipa::path(put, path = "/users/me", tag = "users", operation_id = "updateMe",
+    request_body = UpdateProfile,
+    responses((status = 200, body = UserAnswer)))]
+async fn put_me(
+    State(rest): State<Rest>,
+    caller: Caller,
+    Json(change): Json<UpdateProfile>,
+) -> Result<Answer<UserAnswer>> {
+    Ok(Answer(update::update(&rest, &caller, change).await?.into()))
+}
+
+/// The profile of a contact, or of somebody in a common chat.
+#[utoipa::path(get, path = "/users/{id}", tag = "users", operation_id = "getUser",
+    params(("id" = UserId, Path)),
+    responses(
+        (status = 200, body = UserAnswer),
+        (status = 403, description = "Neither a contact nor in a common chat."),
+        (status = 404, description = "Nobody has this id.")))]
+async fn get_user(
+    State(rest): State<Rest>,
+    caller: Caller,
+    PathId(id): PathId<UserId>,
+) -> Result<Answer<UserAnswer>> {
+    Ok(Answer(profile::profile(&rest, &caller, id).await?.into()))
+}

@@ -1,0 +1,373 @@
+//! From a request to what a use case takes: who asks, and for what. Everything that does not fit is an `Error` of ours.
+
+use std::net::IpAddr;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Request},
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, header, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use shared::problem::Reason;
+use std::time::Duration;
+
+use super::Rest;
+use crate::{
+    doors::serve::Peer,
+    error::{Error, Result},
+    features::{Caller, Visitor, auth::identify::identify},
+};
+
+/// A JSON body may have this many bytes (contract Q18).
+const JSON_LIMIT: usize = 1024 * 1024;
+/// A body that is too large is read up to here, so that the client gets to see our answer instead of a broken connection.
+const READ_AND_DROPPED: u64 = 16 * 1024 * 1024;
+/// A body that trickles in is given up after this.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl FromRequestParts<Rest> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self> {
+        let header = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .ok_or(Error::Unauthenticated(Reason::TokenMissing))?;
+        let token = header.to_str().ok().and_then(|text| text.split_once(' '));
+        let token = token
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let token = token.ok_or(Error::Unauthenticated(Reason::TokenInvalid))?;
+        identify(&rest.backend, token).await
+    }
+}
+
+impl FromRequestParts<Rest> for Visitor {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self> {
+        let peer = parts
+            .extensions
+            .get::<Peer>()
+            .ok_or_else(|| Error::internal("a request from nowhere"))?;
+        Ok(Self {
+            address: client_address(peer.0.ip().to_canonical(), &parts.headers, &rest.trusted_proxies),
+            device_name: label(&parts.headers, "x-device-name", 100),
+            user_agent: label(&parts.headers, header::USER_AGENT.as_str(), 400),
+        })
+    }
+}
+
+/// Where the request really comes from. Each proxy appends the address it saw; we go back from the nearest as long as we trust
+/// whoever wrote the entry. What a client claims by itself lies beyond that and is never looked at.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[ipnet::IpNet]) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address));
+    let lines = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|line| line.to_str().ok());
+    let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+    let mut address = peer;
+    for hop in hops.iter().rev() {
+        if !is_trusted(address) {
+            break;
+        }
+        let Ok(next) = hop.parse::<IpAddr>() else { break };
+        address = next.to_canonical();
+    }
+    address
+}
+
+/// A header for people to read later: without control characters, and not longer than it needs to be.
+fn label(headers: &HeaderMap, name: &str, at_most: usize) -> Option<String> {
+    let text = String::from_utf8_lossy(headers.get(name)?.as_bytes());
+    let label: String = text.chars().filter(|c| !c.is_control()).take(at_most).collect();
+    let label = label.trim();
+    (!label.is_empty()).then(|| label.to_owned())
+}
+
+/// A JSON body that is required.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Rest> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &Rest) -> Result<Self> {
+        let is_json = is_json(request.headers())?;
+        let bytes = read(request).await?;
+        if bytes.is_empty() {
+            return Err(Error::invalid("body", "is required"));
+        }
+        is_json
+            .then_some(())
+            .ok_or_else(|| Error::Unsupported("Please send JSON (Content-Type: application/json).".into()))?;
+        from_json(&bytes).map(Self)
+    }
+}
+
+/// A JSON body that may be left out; an empty one may call itself what it likes.
+#[derive(Debug)]
+pub struct OptionalJson<T>(pub T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Rest> for OptionalJson<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, rest: &Rest) -> Result<Self> {
+        let is_json = is_json(request.headers())?;
+        let bytes = read(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        is_json
+            .then_some(())
+            .ok_or_else(|| Error::Unsupported("Please send JSON (Content-Type: application/json).".into()))?;
+        let _ = rest;
+        from_json(&bytes).map(Self)
+    }
+}
+
+/// JSON, or without any claim to be something else.
+fn is_json(headers: &HeaderMap) -> Result<bool> {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(true);
+    };
+    let kind = kind
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    Ok(kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")))
+}
+
+async fn read(request: Request) -> Result<Bytes> {
+    let too_large = || Error::TooLarge("The body must not be larger than 1 MB.".into());
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let waits_for_permission = request.headers().contains_key(header::EXPECT);
+    if announced.is_some_and(|length: u64| length > JSON_LIMIT as u64) {
+        if !waits_for_permission && announced.is_some_and(|length| length <= READ_AND_DROPPED) {
+            drop_body(request.into_body()).await;
+        }
+        return Err(too_large());
+    }
+    let body = Limited::new(request.into_body(), JSON_LIMIT);
+    match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Error::invalid("body", "ended before it was complete")),
+        Err(_) => Err(Error::invalid("body", "did not arrive in time")),
+    }
+}
+
+async fn drop_body(body: Body) {
+    let mut stream = body.into_data_stream();
+    let _ = tokio::time::timeout(BODY_TIMEOUT, async {
+        while let Some(Ok(_)) = stream.next().await {}
+    })
+    .await;
+}
+
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    // Serde would also take a list of the fields' values.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::invalid("body", "must be an object"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let inner = error.inner();
+        if inner.is_data() {
+            return misfit(&error.path().to_string(), &inner.to_string());
+        }
+        Error::invalid(
+            "body",
+            format!(
+                "is not valid JSON (line {}, column {})",
+                inner.line(),
+                inner.column()
+            ),
+        )
+    })?;
+    reader
+        .end()
+        .map_err(|_| Error::invalid("body", "has something after its end"))?;
+    Ok(value)
+}
+
+/// What serde says about a value, as a sentence about a field.
+fn misfit(path: &str, complaint: &str) -> Error {
+    let complaint = complaint
+        .rsplit_once(" at line ")
+        .map_or(complaint, |(text, _)| text);
+    let prefix = if path == "." {
+        String::new()
+    } else {
+        format!("{path}.")
+    };
+    if let Some(name) = complaint
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
+        return Error::invalid(format!("{prefix}{name}"), "is required");
+    }
+    if let Some(name) = complaint
+        .strip_prefix("duplicate field `")
+        .and_then(|rest| rest.strip_suffix('`'))
+    {
+        return Error::invalid(format!("{prefix}{name}"), "is given twice");
+    }
+    let field = if path == "." { "body" } else { path };
+    if let Some((_, expected)) = complaint
+        .strip_prefix("invalid type: ")
+        .and_then(|rest| rest.rsplit_once(", expected "))
+    {
+        let expected = match expected {
+            struct_name if struct_name.starts_with("struct ") => "an object",
+            expected => expected,
+        };
+        return Error::invalid(field, format!("must be {expected}"));
+    }
+    if let Some((_, expected)) = complaint
+        .strip_prefix("unknown variant ")
+        .and_then(|rest| rest.split_once(", expected "))
+    {
+        return Error::invalid(field, format!("must be {}", expected.replace('`', "")));
+    }
+    let complaint = if complaint.starts_with("invalid digit") {
+        "must be a number"
+    } else {
+        complaint
+    };
+    Error::invalid(field, complaint)
+}
+
+/// What stands behind the question mark.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Rest> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Rest) -> Result<Self> {
+        let query = parts.uri.query().unwrap_or_default();
+        let reader = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        let value = serde_path_to_error::deserialize(reader);
+        value
+            .map(Self)
+            .map_err(|error| misfit(&error.path().to_string(), &error.inner().to_string()))
+    }
+}
+
+/// The one id in a path.
+#[derive(Debug)]
+pub struct PathId<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Rest> for PathId<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, rest).await;
+        path.map(|path| Self(path.0))
+            .map_err(|_| Error::invalid("id", "must be a UUID"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use shared::account::{Register, UpdateProfile};
+
+    use super::*;
+
+    fn complaint<T: DeserializeOwned + std::fmt::Debug>(json: &str) -> String {
+        from_json::<T>(json.as_bytes())
+            .unwrap_err()
+            .problem()
+            .message
+            .into_owned()
+    }
+
+    #[test]
+    fn complaints_read_as_sentences() {
+        assert_eq!(
+            complaint::<Register>("{"),
+            "Body is not valid JSON (line 1, column 1)."
+        );
+        assert_eq!(complaint::<Register>("[]"), "Body must be an object.");
+        assert_eq!(complaint::<Register>("5"), "Body must be an object.");
+        assert_eq!(complaint::<Register>("{}"), "Username is required.");
+        assert_eq!(
+            complaint::<Register>(r#"{"username":5}"#),
+            "Username must be a string."
+        );
+        assert_eq!(
+            complaint::<Register>(r#"{"username":"ab"}"#),
+            "Username must have 3 to 50 characters."
+        );
+        assert_eq!(
+            complaint::<Register>(r#"{"username":"abc","username":"abc"}"#),
+            "Username is given twice."
+        );
+        assert_eq!(
+            complaint::<UpdateProfile>(r#"{"status":"busy"}"#),
+            "Status must be one of online, away, offline."
+        );
+        assert_eq!(
+            complaint::<UpdateProfile>(r#"{} {}"#),
+            "Body has something after its end."
+        );
+        assert_eq!(
+            complaint::<UpdateProfile>(r#"{"displayName":"\ud800"}"#),
+            "Body is not valid JSON (line 1, column 23)."
+        );
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_not_a_crash() {
+        #[derive(Debug, Deserialize)]
+        struct Anything {
+            #[expect(dead_code, reason = "only parsed")]
+            value: serde_json::Value,
+        }
+        let deep = format!("{{\"value\":{}", "[".repeat(500_000));
+        assert!(complaint::<Anything>(&deep).contains("not valid JSON"));
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let address = |peer: &str, header: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in header {
+                headers.append("x-forwarded-for", line.parse().unwrap());
+            }
+            client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
+        };
+        assert_eq!(
+            address("203.0.113.9", &["1.1.1.1"]),
+            "203.0.113.9",
+            "a client claims something"
+        );
+        assert_eq!(address("10.0.0.1", &["1.1.1.1"]), "1.1.1.1");
+        assert_eq!(
+            address("10.0.0.1", &["6.6.6.6, 1.1.1.1"]),
+            "1.1.1.1",
+            "a client claims something through a proxy"
+        );
+        assert_eq!(
+            address("10.0.0.1", &["6.6.6.6", "1.1.1.1, 10.0.0.2"]),
+            "1.1.1.1",
+            "two proxies"
+        );
+        assert_eq!(address("10.0.0.1", &["nonsense"]), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");
+    }
+}

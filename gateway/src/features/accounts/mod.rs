@@ -1,0 +1,7 @@
+//! People, as others see them.
+
+pub mod profile;
+mod store;
+pub mod update;
+
+pub use self::store::{UserRow, user};

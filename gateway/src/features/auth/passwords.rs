@@ -1,0 +1,345 @@
+//! Hashing passwords without letting it slow down anything else.
+//!
+//! A hash takes a quarter second of a core on purpose. So it runs on a few threads of its own, at low priority, and whoever asks
+//! waits in one of two lanes. Log-ins have a short one, a few seconds long: when it is full, the answer is "come back", at once. Registrations have
+//! a long one: the thousand people of a load test, or of a company's first morning, all get their turn. While both wait, three
+//! log-ins are served for each registration.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sha2::{Digest, Sha256};
+use shared::{problem::Reason, secret::Secret};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::error;
+
+use crate::{
+    config,
+    error::{Error, Result},
+    telemetry::metrics::{LaneLabels, Metrics},
+};
+
+/// bcrypt reads no further than this.
+const BCRYPT_READS: usize = 72;
+/// Log-ins served for each registration while both wait.
+const LOG_INS_IN_A_ROW: u32 = 3;
+/// However slow the machine was when it started, so many log-ins may wait for each thread.
+const LOG_INS_AT_LEAST: usize = 4;
+
+pub struct Passwords {
+    lanes: Arc<Lanes>,
+    log_in_places: Arc<Semaphore>,
+    registration_places: Arc<Semaphore>,
+    cost: u32,
+    threads: usize,
+    /// About how long one hash keeps a thread.
+    one_hash: Duration,
+    /// What the passwords of unknown people are compared with, so that they take as long as known ones.
+    nobody: String,
+    metrics: Arc<Metrics>,
+}
+
+/// A place in one of the lanes; whoever has none is turned away before anything is computed for them.
+#[derive(Debug)]
+pub struct Place {
+    lane: Lane,
+    _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    LogIn,
+    Registration,
+}
+
+impl Lane {
+    fn labels(self) -> LaneLabels {
+        LaneLabels {
+            lane: if self == Self::LogIn {
+                "log-in"
+            } else {
+                "registration"
+            },
+        }
+    }
+}
+
+impl Passwords {
+    pub fn start(config: &config::Auth, limits_are_on: bool, metrics: Arc<Metrics>) -> Result<Self> {
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        let threads = if config.password_threads == 0 {
+            (cores / 2).max(1)
+        } else {
+            config.password_threads
+        };
+        let started = Instant::now();
+        let nobody = bcrypt::hash("nobody has this password", config.bcrypt_cost).map_err(Error::internal)?;
+        let one_hash = started.elapsed();
+        // A load test that turned every limit off wants its log-ins served like registrations.
+        let log_ins = if limits_are_on {
+            let in_time = config.login_max_wait.as_nanos() / one_hash.as_nanos().max(1);
+            threads
+                * usize::try_from(in_time)
+                    .unwrap_or(0)
+                    .clamp(LOG_INS_AT_LEAST, config.registration_queue)
+        } else {
+            config.registration_queue
+        };
+        let lanes = Arc::new(Lanes::default());
+        for number in 0..threads {
+            let lanes = lanes.clone();
+            let work = move || {
+                be_nice();
+                while let Some(job) = lanes.next() {
+                    job();
+                }
+            };
+            thread::Builder::new()
+                .name(format!("password-{number}"))
+                .spawn(work)
+                .map_err(Error::internal)?;
+        }
+        Ok(Self {
+            lanes,
+            log_in_places: Arc::new(Semaphore::new(log_ins)),
+            registration_places: Arc::new(Semaphore::new(config.registration_queue)),
+            cost: config.bcrypt_cost,
+            threads,
+            one_hash,
+            nobody,
+            metrics,
+        })
+    }
+
+    /// A place for a log-in.
+    pub fn log_in_place(&self) -> Result<Place> {
+        self.place(Lane::LogIn, &self.log_in_places)
+    }
+
+    /// A place for a registration.
+    pub fn registration_place(&self) -> Result<Place> {
+        self.place(Lane::Registration, &self.registration_places)
+    }
+
+    fn place(&self, lane: Lane, places: &Arc<Semaphore>) -> Result<Place> {
+        let permit = places.clone().try_acquire_owned().map_err(|_| {
+            let waiting = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+            let threads = u32::try_from(self.threads).unwrap_or(1);
+            let retry_after = (self.one_hash * waiting / threads).max(Duration::from_secs(1));
+            Error::TooMany {
+                reason: Reason::Busy,
+                retry_after,
+                limit: None,
+            }
+        })?;
+        Ok(Place {
+            lane,
+            _permit: permit,
+        })
+    }
+
+    /// The hash to keep.
+    pub async fn hash(&self, place: Place, password: &Secret<String>) -> Result<String> {
+        let (secret, cost) = (digestible(password), self.cost);
+        self.run(place, move || bcrypt::hash(secret, cost)).await
+    }
+
+    /// Does the password fit the hash? Without one it never does, and takes as long to say so.
+    pub async fn verify(&self, place: Place, password: &Secret<String>, hash: Option<&str>) -> Result<bool> {
+        let known = hash.is_some();
+        let (secret, hash) = (digestible(password), hash.unwrap_or(&self.nobody).to_owned());
+        let fits = self.run(place, move || bcrypt::verify(secret, &hash)).await?;
+        Ok(fits && known)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce() -> bcrypt::BcryptResult<T> + Send + 'static,
+    ) -> Result<T> {
+        let asked = Instant::now();
+        let (lane, labels) = (place.lane, place.lane.labels());
+        let waiting = self.metrics.passwords_waiting.get_or_create(&labels).clone();
+        waiting.inc();
+        let (answer, outcome) = oneshot::channel();
+        let job = move || {
+            waiting.dec();
+            // Whoever hung up meanwhile costs nothing.
+            if !answer.is_closed() {
+                let _ = answer.send(work());
+            }
+            drop(place);
+        };
+        self.lanes.add(lane, Box::new(job));
+        let outcome = outcome.await.map_err(Error::internal)?.map_err(Error::internal);
+        self.metrics
+            .password_wait_seconds
+            .get_or_create(&labels)
+            .observe(asked.elapsed().as_secs_f64());
+        outcome
+    }
+}
+
+impl Drop for Passwords {
+    fn drop(&mut self) {
+        self.lanes.close();
+    }
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passwords")
+            .field("threads", &self.threads)
+            .field("cost", &self.cost)
+            .finish_non_exhaustive()
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Lanes {
+    waiting: Mutex<Waiting>,
+    something_to_do: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    log_ins: VecDeque<Job>,
+    registrations: VecDeque<Job>,
+    log_ins_in_a_row: u32,
+    closed: bool,
+}
+
+impl Lanes {
+    fn add(&self, lane: Lane, job: Job) {
+        let mut waiting = self.waiting();
+        match lane {
+            Lane::LogIn => waiting.log_ins.push_back(job),
+            Lane::Registration => waiting.registrations.push_back(job),
+        }
+        self.something_to_do.notify_one();
+    }
+
+    /// The next job, or nothing when there will never be one again.
+    fn next(&self) -> Option<Job> {
+        let mut waiting = self.waiting();
+        loop {
+            let job = waiting.take();
+            if job.is_some() || waiting.closed {
+                return job;
+            }
+            waiting = self
+                .something_to_do
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn len(&self) -> usize {
+        let waiting = self.waiting();
+        waiting.log_ins.len() + waiting.registrations.len()
+    }
+
+    fn close(&self) {
+        self.waiting().closed = true;
+        self.something_to_do.notify_all();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn take(&mut self) -> Option<Job> {
+        let registration_is_due = self.log_ins_in_a_row >= LOG_INS_IN_A_ROW && !self.registrations.is_empty();
+        if !registration_is_due && let Some(job) = self.log_ins.pop_front() {
+            self.log_ins_in_a_row += 1;
+            return Some(job);
+        }
+        self.log_ins_in_a_row = 0;
+        self.registrations.pop_front()
+    }
+}
+
+/// What bcrypt is given: the password, or its digest where bcrypt would cut it off or stumble over a null byte.
+fn digestible(password: &Secret<String>) -> Vec<u8> {
+    let bytes = password.expose().as_bytes();
+    if bytes.len() <= BCRYPT_READS && !bytes.contains(&0) {
+        return bytes.to_vec();
+    }
+    STANDARD
+        .encode(
+            Sha256::new()
+                .chain_update("messenger password: ")
+                .chain_update(bytes)
+                .finalize(),
+        )
+        .into_bytes()
+}
+
+/// On Linux, priorities belong to threads: the calling one steps behind all others of this process.
+fn be_nice() {
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        error!(%error, "Cannot lower the priority of password hashing; log-ins may slow down other requests");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> Secret<String> {
+        Secret::new(text.to_owned())
+    }
+
+    #[test]
+    fn long_passwords_are_not_cut() {
+        let long = "x".repeat(72);
+        assert_eq!(digestible(&secret(&long)), long.as_bytes());
+        let (a, b) = (secret(&format!("{long}a")), secret(&format!("{long}b")));
+        assert_ne!(digestible(&a), digestible(&b));
+        assert!(digestible(&a).len() <= BCRYPT_READS);
+        assert_ne!(digestible(&secret("a\0a")), digestible(&secret("a")));
+    }
+
+    #[test]
+    fn log_ins_go_first_but_registrations_are_not_starved() {
+        let (seen, watch) = std::sync::mpsc::channel();
+        let job = |name: &'static str| -> Job {
+            let seen = seen.clone();
+            Box::new(move || seen.send(name).unwrap())
+        };
+        let lanes = Lanes::default();
+        for _ in 0..2 {
+            lanes.add(Lane::Registration, job("registration"));
+        }
+        for _ in 0..5 {
+            lanes.add(Lane::LogIn, job("log-in"));
+        }
+        while lanes.len() > 0 {
+            lanes.next().unwrap()();
+        }
+        drop(seen);
+        let order: Vec<_> = watch.try_iter().collect();
+        assert_eq!(
+            order,
+            [
+                "log-in",
+                "log-in",
+                "log-in",
+                "registration",
+                "log-in",
+                "log-in",
+                "registration"
+            ]
+        );
+    }
+}

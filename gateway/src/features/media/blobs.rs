@@ -1,0 +1,89 @@
+//! The object storage: S3, MinIO or anything that speaks like them.
+
+use std::{fmt, time::Duration};
+
+use aws_sdk_s3::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
+    error::DisplayErrorContext,
+};
+use tracing::{info, warn};
+
+use crate::{
+    config,
+    error::{Error, Result},
+};
+
+/// How long one attempt may take; a storage that is away must not hold up whoever asks.
+const ATTEMPT: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(2);
+
+#[derive(Clone)]
+pub struct Blobs {
+    client: Client,
+    bucket: String,
+}
+
+impl Blobs {
+    pub fn new(config: &config::Storage) -> Self {
+        let key = &config.secret_access_key;
+        let credentials = Credentials::new(&config.access_key_id, key.expose(), None, None, "settings");
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .operation_attempt_timeout(ATTEMPT)
+            .build();
+        let settings = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(&config.endpoint)
+            .region(Region::new(config.region.clone()))
+            .credentials_provider(credentials)
+            .force_path_style(true)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(2))
+            .build();
+        Self {
+            client: Client::from_conf(settings),
+            bucket: config.bucket.clone(),
+        }
+    }
+
+    /// Is the bucket there?
+    pub async fn check(&self) -> Result<()> {
+        let asked = self.client.head_bucket().bucket(&self.bucket).send().await;
+        asked
+            .map(drop)
+            .map_err(|error| Error::unavailable(DisplayErrorContext(error).to_string()))
+    }
+
+    /// Make the bucket if it is missing; keep trying while the storage is away.
+    pub async fn ensure_bucket(&self) {
+        let mut wait = Duration::from_secs(1);
+        loop {
+            let Err(error) = self.check().await else { return };
+            match self.client.create_bucket().bucket(&self.bucket).send().await {
+                Ok(_) => info!(bucket = self.bucket, "Made the bucket for images"),
+                // Another replica was faster.
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(|e| e.is_bucket_already_owned_by_you()) => {}
+                Err(_) => warn!(
+                    bucket = self.bucket,
+                    ?error,
+                    ?wait,
+                    "The object storage is away, images cannot be stored"
+                ),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(30));
+        }
+    }
+}
+
+impl fmt::Debug for Blobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blobs")
+            .field("bucket", &self.bucket)
+            .finish_non_exhaustive()
+    }
+}

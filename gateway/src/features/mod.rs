@@ -1,0 +1,58 @@
+//! What the messenger does. One folder for each subject; in it one file for each verb, `rules.rs` for decisions without I/O, and
+//! `store.rs` for its SQL. Every door calls these functions, and nothing in here knows a protocol.
+
+pub mod accounts;
+pub mod auth;
+pub mod caller;
+pub mod health;
+pub mod media;
+pub mod search;
+pub mod sessions;
+
+use std::sync::Arc;
+
+pub use self::caller::{Caller, Visitor};
+use crate::{
+    bus::Bus,
+    clock::Clock,
+    db::{Db, Tx},
+    error::Result,
+    features::{
+        auth::{passwords::Passwords, tokens::AccessTokens},
+        media::blobs::Blobs,
+    },
+    limits::{Attempts, Limits},
+    telemetry::metrics::Metrics,
+};
+
+/// All that use cases need, made once at start.
+#[derive(Debug)]
+pub struct Backend {
+    pub db: Db,
+    pub bus: Bus,
+    pub blobs: Blobs,
+    pub clock: Clock,
+    pub limits: Limits,
+    pub attempts: Arc<Attempts>,
+    pub passwords: Passwords,
+    pub access_tokens: AccessTokens,
+    pub sessions: sessions::Living,
+    pub health: health::Health,
+    pub settings: Settings,
+    pub metrics: Arc<Metrics>,
+}
+
+/// The settings that rules depend on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a login session lasts after it was last refreshed.
+    pub session_lifetime: std::time::Duration,
+    /// What the addresses of images begin with.
+    pub images_url: String,
+}
+
+impl Backend {
+    pub async fn begin(&self) -> Result<Tx> {
+        self.db.begin().await
+    }
+}

@@ -1,0 +1,4 @@
+//! Finding people (and messages).
+
+pub mod people;
+mod store;

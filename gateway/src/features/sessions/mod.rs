@@ -1,0 +1,55 @@
+//! Login sessions: begun by logging in, prolonged by refreshing, ended by logging out or by being revoked.
+
+pub mod list;
+mod living;
+pub mod revoke;
+mod store;
+
+use chrono::TimeDelta;
+use shared::{SessionId, UserId};
+
+use self::store::EndReason;
+pub use self::{
+    living::Living,
+    store::{begin, prolong},
+};
+use crate::{db::Tx, error::Result, features::Backend};
+
+/// The user logged out.
+pub async fn end_logged_out(backend: &Backend, tx: Tx, user: UserId, session: SessionId) -> Result<()> {
+    end(backend, tx, user, &[session], EndReason::LoggedOut)
+        .await
+        .map(drop)
+}
+
+/// Somebody used a refresh token that had been replaced long ago.
+pub async fn end_reused(backend: &Backend, tx: Tx, user: UserId, session: SessionId) -> Result<()> {
+    end(backend, tx, user, &[session], EndReason::RefreshTokenReused)
+        .await
+        .map(drop)
+}
+
+/// End the sessions, as the last act of the transaction. This replica knows at once, the others within a second. Says how many
+/// were living.
+async fn end(
+    backend: &Backend,
+    mut tx: Tx,
+    user: UserId,
+    sessions: &[SessionId],
+    reason: EndReason,
+) -> Result<u64> {
+    let ended = store::end(&mut tx, user, sessions, reason, backend.clock.now()).await?;
+    tx.commit().await?;
+    for session in sessions {
+        backend.sessions.forget(*session).await;
+    }
+    Ok(ended)
+}
+
+/// Remove sessions that have been over for so long that their tokens need not be told from unknown ones any more.
+pub async fn sweep(backend: &Backend) -> Result<()> {
+    store::remove_over(&backend.db, backend.clock.now() - KEPT_AFTER_END).await
+}
+
+/// Ended sessions are kept for a while: for whoever looks into what happened.
+const KEPT_AFTER_END: TimeDelta = TimeDelta::days(30);

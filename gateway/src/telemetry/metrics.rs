@@ -1,0 +1,260 @@
+//! Every number of this process: its name, its help, its labels. Recorded at the borders, never inside a use case.
+
+use std::{fmt::Write, time::Duration};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{
+        DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, text::encode,
+    },
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
+    registry::{Registry, Unit},
+};
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub requests: Family<RequestLabels, Counter>,
+    pub request_seconds: Histograms<RouteLabels>,
+    pub requests_under_way: Gauge,
+    pub log_ins: Family<OutcomeLabels, Counter>,
+    pub passwords_waiting: Family<LaneLabels, Gauge>,
+    pub password_wait_seconds: Histograms<LaneLabels>,
+    pub limited: Family<LimitLabels, Counter>,
+    pub limit_fallbacks: Counter,
+    pub session_checks: Family<OutcomeLabels, Counter>,
+    pub panics: Counter,
+    pub events_recorded: Counter,
+    pub publish_failures: Counter,
+    pub commit_seconds: Histogram,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RequestLabels {
+    pub method: Method,
+    /// The pattern, not the path: a path would make a time series of each id.
+    pub route: String,
+    pub status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RouteLabels {
+    pub method: Method,
+    pub route: String,
+}
+
+/// A method as a label: those that somebody invents are all `other`, or they would fill the memory.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub struct Method(&'static str);
+
+impl From<&http::Method> for Method {
+    fn from(method: &http::Method) -> Self {
+        Self(match method.as_str() {
+            "GET" => "GET",
+            "HEAD" => "HEAD",
+            "POST" => "POST",
+            "PUT" => "PUT",
+            "PATCH" => "PATCH",
+            "DELETE" => "DELETE",
+            "OPTIONS" => "OPTIONS",
+            _ => "other",
+        })
+    }
+}
+
+impl EncodeLabelValue for Method {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        encoder.write_str(self.0)
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct LaneLabels {
+    pub lane: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct LimitLabels {
+    pub limit: &'static str,
+}
+
+/// From a cached answer to the goal of the load test and on to what a person gives up on.
+const REQUEST_BUCKETS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 0.5, 1.0, 5.0, 30.0,
+];
+/// A hash takes a quarter second; a queue of sixteen takes four.
+const PASSWORD_BUCKETS: [f64; 8] = [0.01, 0.1, 0.25, 0.5, 1.0, 4.0, 15.0, 120.0];
+
+fn request_histogram() -> Histogram {
+    Histogram::new(REQUEST_BUCKETS)
+}
+
+fn password_histogram() -> Histogram {
+    Histogram::new(PASSWORD_BUCKETS)
+}
+
+impl Metrics {
+    /// All metrics, at zero. `at_scrape` adds what is only counted when somebody looks, such as pools.
+    pub fn new(at_scrape: Vec<Box<dyn Collector>>) -> Self {
+        let mut registry = Registry::with_prefix("messenger");
+        let requests = Family::default();
+        let request_seconds = Histograms::new_with_constructor(request_histogram as fn() -> Histogram);
+        let requests_under_way = Gauge::default();
+        let log_ins = Family::default();
+        let passwords_waiting = Family::default();
+        let password_wait_seconds = Histograms::new_with_constructor(password_histogram as fn() -> Histogram);
+        let limited = Family::default();
+        let limit_fallbacks = Counter::default();
+        let session_checks = Family::default();
+        let panics = Counter::default();
+        let events_recorded = Counter::default();
+        let publish_failures = Counter::default();
+        let commit_seconds = request_histogram();
+
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "From the request's head to the answer's head",
+            Unit::Seconds,
+            request_seconds.clone(),
+        );
+        registry.register(
+            "http_requests_under_way",
+            "Requests being worked on",
+            requests_under_way.clone(),
+        );
+        registry.register("log_ins", "Log-ins by outcome", log_ins.clone());
+        registry.register(
+            "passwords_waiting",
+            "Password hashes waiting for a thread",
+            passwords_waiting.clone(),
+        );
+        registry.register_with_unit(
+            "password_duration",
+            "From asking for a password hash to having it",
+            Unit::Seconds,
+            password_wait_seconds.clone(),
+        );
+        registry.register("limited", "Requests refused by a limit", limited.clone());
+        registry.register(
+            "limit_fallbacks",
+            "Limits decided by this replica alone because Redis did not answer",
+            limit_fallbacks.clone(),
+        );
+        registry.register(
+            "session_checks",
+            "Session checks by where the answer came from",
+            session_checks.clone(),
+        );
+        registry.register("panics", "Requests that ended in a panic", panics.clone());
+        registry.register(
+            "events_recorded",
+            "Events appended to the log",
+            events_recorded.clone(),
+        );
+        registry.register(
+            "publish_failures",
+            "Events that were committed but could not be announced; listeners find them in the log",
+            publish_failures.clone(),
+        );
+        registry.register_with_unit(
+            "commit_duration",
+            "Commits that record events",
+            Unit::Seconds,
+            commit_seconds.clone(),
+        );
+        registry.register_collector(Box::new(Process));
+        for collector in at_scrape {
+            registry.register_collector(collector);
+        }
+        Self {
+            registry,
+            requests,
+            request_seconds,
+            requests_under_way,
+            log_ins,
+            passwords_waiting,
+            password_wait_seconds,
+            limited,
+            limit_fallbacks,
+            session_checks,
+            panics,
+            events_recorded,
+            publish_failures,
+            commit_seconds,
+        }
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string cannot fail");
+        text
+    }
+}
+
+/// Memory, processor time and open files of this process, read when somebody looks.
+#[derive(Debug)]
+struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let resident = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<i64>().ok())
+            .map_or(0, |kib| kib * 1024);
+        gauge(
+            &mut encoder,
+            "process_resident_memory_bytes",
+            "Resident memory",
+            resident,
+        )?;
+        let used = cpu_time().unwrap_or_default().as_secs_f64();
+        let counter = ConstCounter::new(used);
+        let metric = encoder.encode_descriptor(
+            "process_cpu_seconds",
+            "Processor time",
+            None,
+            counter.metric_type(),
+        )?;
+        counter.encode(metric)?;
+        let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        gauge(
+            &mut encoder,
+            "process_open_fds",
+            "Open files and sockets",
+            i64::try_from(files).unwrap_or(i64::MAX),
+        )
+    }
+}
+
+/// User and system time, from the fields 14 and 15 of `/proc/self/stat`, counted behind the name (which may hold anything).
+fn cpu_time() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(
+        ticks * 1_000 / rustix::param::clock_ticks_per_second().max(1),
+    ))
+}
+
+/// One gauge read at scrape time.
+pub fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: i64) -> std::fmt::Result {
+    let gauge = ConstGauge::new(value);
+    let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+    gauge.encode(metric)
+}

@@ -1,0 +1,188 @@
+//! Every operation × (nobody, an expired token, a revoked session, a stranger, the person themselves) has an expected answer.
+//! An operation that is not in the table fails the test: say here who may do it before anybody can.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use gateway::doors::rest::openapi::document;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tools::client::{Rest, rest::PASSWORD};
+
+use crate::cluster::Cluster;
+
+/// What an operation answers to whom.
+struct Expectation {
+    operation: &'static str,
+    body: fn(&World) -> Value,
+    /// The id in the path is something of Ada's.
+    id: fn(&World) -> &str,
+    ada: u16,
+    stranger: u16,
+    nobody: u16,
+}
+
+struct World {
+    ada: String,
+    session: String,
+    name: String,
+    refresh_token: String,
+}
+
+fn nothing(_: &World) -> Value {
+    Value::Null
+}
+
+fn no_id(_: &World) -> &str {
+    ""
+}
+
+const PUBLIC: Expectation = Expectation {
+    operation: "",
+    body: nothing,
+    id: no_id,
+    ada: 200,
+    stranger: 200,
+    nobody: 200,
+};
+const PRIVATE: Expectation = Expectation {
+    nobody: 401,
+    ..PUBLIC
+};
+
+fn table() -> Vec<Expectation> {
+    let health = ["/health", "/health/live", "/health/ready", "/health/detailed"];
+    let health = health
+        .iter()
+        .flat_map(|path| [path.to_string(), format!("/api{path}")]);
+    let mut table: Vec<_> = health
+        .map(|path| Expectation {
+            operation: format!("get {path}").leak(),
+            ..PUBLIC
+        })
+        .collect();
+    table.extend([
+        Expectation {
+            operation: "post /api/auth/register",
+            body: |world| json!({"username": format!("{}_{}", world.name, uuid::Uuid::new_v4().simple()), "password": PASSWORD, "passwordConfirm": PASSWORD}),
+            ada: 201,
+            stranger: 201,
+            nobody: 201,
+            ..PUBLIC
+        },
+        Expectation {
+            operation: "post /api/auth/login",
+            body: |world| json!({"username": world.name, "password": PASSWORD}),
+            ..PUBLIC
+        },
+        Expectation {
+            operation: "post /api/auth/refresh",
+            body: |world| json!({"refreshToken": world.refresh_token}),
+            ..PUBLIC
+        },
+        Expectation { operation: "post /api/auth/logout", ada: 204, stranger: 204, ..PRIVATE },
+        Expectation { operation: "get /api/auth/sessions", ..PRIVATE },
+        Expectation { operation: "delete /api/auth/sessions", ada: 204, stranger: 204, ..PRIVATE },
+        Expectation {
+            operation: "delete /api/auth/sessions/{id}",
+            id: |world| &world.session,
+            ada: 204,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation { operation: "get /api/users/me", ..PRIVATE },
+        Expectation { operation: "put /api/users/me", body: |_| json!({}), ..PRIVATE },
+        Expectation { operation: "get /api/users/search", ..PRIVATE },
+        Expectation { operation: "get /api/users/{id}", id: |world| &world.ada, stranger: 403, ..PRIVATE },
+    ]);
+    table
+}
+
+#[test]
+fn every_operation_is_in_the_table() {
+    let document: Value = serde_json::from_str(&document().to_json().unwrap()).unwrap();
+    let mut documented = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        documented.extend(
+            item.as_object()
+                .unwrap()
+                .keys()
+                .map(|method| format!("{method} {path}")),
+        );
+    }
+    let expected: BTreeSet<_> = table().iter().map(|row| row.operation.to_owned()).collect();
+    assert_eq!(
+        documented, expected,
+        "left: the routes; right: the table in this file"
+    );
+}
+
+#[tokio::test]
+async fn everybody_gets_what_is_theirs() {
+    let cluster = Cluster::with(|config| config.limits.rate_limits = gateway::config::Switch::Off).await;
+    let late = cluster.rest(0).register("late").await.unwrap();
+    cluster.clock.advance(Duration::from_secs(15 * 60));
+    for (number, row) in table().into_iter().enumerate() {
+        // Somebody new for each row: some operations end the session that asks.
+        let name = format!("ada_{number}");
+        let (door, other_door) = (cluster.rest(number % 2), cluster.rest((number + 1) % 2));
+        door.register(&name).await.unwrap();
+        let ada = door.log_in(&name, PASSWORD).await.unwrap();
+        let stranger = other_door.register(&format!("stranger_{number}")).await.unwrap();
+        let session = ada.rest.get("/api/auth/sessions").await.unwrap();
+        let session = session.body["sessions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|session| session["current"] == true)
+            .unwrap();
+        let session = session["id"].as_str().unwrap().to_owned();
+        let world = World {
+            ada: ada.id,
+            session,
+            name,
+            refresh_token: ada.refresh_token,
+        };
+
+        let (method, path) = row.operation.split_once(' ').unwrap();
+        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let mut path = path.replace("{id}", (row.id)(&world));
+        if path.ends_with("/search") {
+            path += "?q=a";
+        }
+        let call = async |door: &Rest| {
+            let body = Some((row.body)(&world)).filter(|body| !body.is_null());
+            door.ask(method.clone(), &path, body).await.unwrap().status
+        };
+        let who = |name: &str| format!("{} as {name}", row.operation);
+
+        let nonsense = ["Bearer", "Bearer ", "Bearer x.y.z", "Basic YTpi", "x"];
+        assert_eq!(call(&other_door).await, row.nobody, "{}", who("nobody"));
+        for header in nonsense {
+            let door = door.with_header("authorization", header);
+            assert_eq!(call(&door).await, row.nobody, "{}", who(header));
+        }
+        let revoked = door.log_in(&world.name, PASSWORD).await.unwrap();
+        revoked
+            .rest
+            .post("/api/auth/logout", None)
+            .await
+            .unwrap()
+            .expect(204)
+            .unwrap();
+        assert_eq!(
+            call(&revoked.rest).await,
+            row.nobody,
+            "{}",
+            who("a revoked session")
+        );
+
+        assert_eq!(
+            call(&door.with_token(&late.access_token)).await,
+            row.nobody,
+            "{}",
+            who("an expired token")
+        );
+        assert_eq!(call(&stranger.rest).await, row.stranger, "{}", who("a stranger"));
+        assert_eq!(call(&ada.rest).await, row.ada, "{}", who("herself"));
+    }
+}

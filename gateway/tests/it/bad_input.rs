@@ -1,0 +1,318 @@
+//! Whatever comes in, what goes out has the contract's shape.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tools::client::Answer;
+
+use crate::cluster::Cluster;
+
+/// The body of every failure: the client's fields, and those of RFC 9457.
+fn assert_is_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.status, status, "{}", answer.text);
+    let body = &answer.body;
+    assert!(
+        body["error"].as_str().is_some_and(|text| text.ends_with('.')),
+        "{}",
+        answer.text
+    );
+    assert_eq!(body["error"], body["message"]);
+    assert_eq!(body["code"], code);
+    assert_eq!(
+        (&body["statusCode"], &body["status"]),
+        (&json!(status), &json!(status))
+    );
+    for key in ["type", "title", "instance", "requestId"] {
+        assert!(body[key].is_string(), "{key}: {}", answer.text);
+    }
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    assert_eq!(answer.header("x-request-id"), body["requestId"].as_str());
+}
+
+#[tokio::test]
+async fn bad_bodies() {
+    let cluster = Cluster::start().await;
+    let rest = cluster.rest(0);
+    let json = Some("application/json");
+    let register = "/api/auth/register";
+    let bodies: [(&[u8], u16, &str); 12] = [
+        (b"", 400, "VALIDATION_ERROR"),
+        (b"{", 400, "VALIDATION_ERROR"),
+        (b"null", 400, "VALIDATION_ERROR"),
+        (b"[]", 400, "VALIDATION_ERROR"),
+        (
+            br#"["ada","Password123","Password123",null]"#,
+            400,
+            "VALIDATION_ERROR",
+        ),
+        (b"\"text\"", 400, "VALIDATION_ERROR"),
+        (b"{}", 400, "VALIDATION_ERROR"),
+        (b"\xff\xfe", 400, "VALIDATION_ERROR"),
+        (
+            br#"{"username":{"$ne":null},"password":[],"passwordConfirm":1}"#,
+            400,
+            "VALIDATION_ERROR",
+        ),
+        (
+            br#"{"username":"\u0000\u0000\u0000","password":"Aa345678","passwordConfirm":"Aa345678"}"#,
+            400,
+            "VALIDATION_ERROR",
+        ),
+        (
+            br#"{"username":"ada","password":"Aa345678","passwordConfirm":"Aa345679"}"#,
+            400,
+            "VALIDATION_ERROR",
+        ),
+        (
+            br#"{"username":"ada","password":"weak","passwordConfirm":"weak"}"#,
+            400,
+            "VALIDATION_ERROR",
+        ),
+    ];
+    for (body, status, code) in bodies {
+        let answer = rest.raw(Method::POST, register, json, body).await.unwrap();
+        assert_is_problem(&answer, status, code);
+        assert!(answer.body["details"][0]["field"].is_string(), "{}", answer.text);
+    }
+    let good = br#"{"username":"ada","password":"Aa345678","passwordConfirm":"Aa345678"}"#;
+    for kind in [
+        "text/plain",
+        "application/xml",
+        "multipart/form-data; boundary=x",
+        "nonsense",
+    ] {
+        let answer = rest.raw(Method::POST, register, Some(kind), good).await.unwrap();
+        assert_is_problem(&answer, 415, "UNSUPPORTED_MEDIA_TYPE");
+    }
+    rest.raw(
+        Method::POST,
+        register,
+        Some("application/json; charset=utf-8"),
+        good,
+    )
+    .await
+    .unwrap()
+    .expect(201)
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_huge_body_is_refused_and_the_connection_survives_it() {
+    let cluster = Cluster::start().await;
+    let rest = cluster.rest(0);
+    let ada = rest.register("ada").await.unwrap();
+    let huge = |bytes: usize| format!("{{\"displayName\":\"{}\"}}", "x".repeat(bytes));
+    for bytes in [1024 * 1024, 5 * 1024 * 1024] {
+        let answer = ada
+            .rest
+            .raw(
+                Method::PUT,
+                "/api/users/me",
+                Some("application/json"),
+                huge(bytes),
+            )
+            .await
+            .unwrap();
+        assert_is_problem(&answer, 413, "PAYLOAD_TOO_LARGE");
+    }
+    let large = ada
+        .rest
+        .raw(
+            Method::PUT,
+            "/api/users/me",
+            Some("application/json"),
+            huge(1024 * 1024 - 100),
+        )
+        .await
+        .unwrap();
+    assert_is_problem(&large, 400, "VALIDATION_ERROR");
+    // Without a Content-Length, the limit is found while reading.
+    let chunks = futures_util::stream::iter((0..40).map(|_| Ok::<_, std::io::Error>("x".repeat(64 * 1024))));
+    let request = ada
+        .rest
+        .request(Method::PUT, "/api/users/me")
+        .header("content-type", "application/json");
+    let answer = tools::client::rest::answer(request.body(reqwest::Body::wrap_stream(chunks))).await;
+    if let Ok(answer) = answer {
+        assert_is_problem(&answer, 413, "PAYLOAD_TOO_LARGE");
+    }
+    ada.rest.get("/api/users/me").await.unwrap().expect(200).unwrap();
+}
+
+#[tokio::test]
+async fn unknown_addresses_and_wrong_methods() {
+    let cluster = Cluster::start().await;
+    let rest = cluster.rest(0);
+    for path in [
+        "/",
+        "/api",
+        "/api/",
+        "/api/nothing",
+        "/api/users",
+        "/users/me",
+        "/metrics",
+        "/api/auth/login/",
+        "/%00",
+        "/%ff",
+    ] {
+        assert_is_problem(&rest.get(path).await.unwrap(), 404, "NOT_FOUND");
+    }
+    for (method, path) in [
+        (Method::GET, "/api/auth/login"),
+        (Method::DELETE, "/api/users/me"),
+        (Method::TRACE, "/health"),
+    ] {
+        let answer = rest.ask(method, path, None).await.unwrap();
+        assert_is_problem(&answer, 405, "METHOD_NOT_ALLOWED");
+        assert!(
+            answer.header("allow").is_some_and(|allow| !allow.is_empty()),
+            "{path}"
+        );
+    }
+    let strange = Method::from_bytes(b"STRANGE").unwrap();
+    assert_is_problem(
+        &rest.ask(strange, "/api/users/me", None).await.unwrap(),
+        405,
+        "METHOD_NOT_ALLOWED",
+    );
+}
+
+#[tokio::test]
+async fn request_ids() {
+    let cluster = Cluster::start().await;
+    let rest = cluster.rest(0);
+    let mine = rest
+        .with_header("x-request-id", "my-id-7")
+        .get("/api/users/me")
+        .await
+        .unwrap();
+    assert_eq!(
+        (mine.header("x-request-id"), &mine.body["requestId"]),
+        (Some("my-id-7"), &json!("my-id-7"))
+    );
+    for bad in ["", "with space", &"x".repeat(200)] {
+        let answer = rest
+            .with_header("x-request-id", bad)
+            .get("/health/live")
+            .await
+            .unwrap();
+        let id = answer.header("x-request-id").unwrap();
+        assert!(id != bad && id.len() == 36, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_known_origins_may_call_and_others_may_not() {
+    let cluster = Cluster::start().await;
+    let rest = cluster.rest(0);
+    let preflight = |origin: &str| {
+        let rest = rest
+            .with_header("origin", origin)
+            .with_header("access-control-request-method", "PUT");
+        rest.with_header("access-control-request-headers", "authorization,content-type")
+    };
+    for origin in [
+        "http://localhost:5173",
+        "http://localhost",
+        "http://localhost:8080",
+    ] {
+        let answer = preflight(origin)
+            .ask(Method::OPTIONS, "/api/users/me", None)
+            .await
+            .unwrap();
+        assert!(answer.is_success(), "{}", answer.status);
+        assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
+        let headers = answer.header("access-control-allow-headers").unwrap();
+        assert!(headers.contains("authorization") && headers.contains("content-type"));
+        // A page must be able to read why it failed.
+        let failed = rest
+            .with_header("origin", origin)
+            .get("/api/users/me")
+            .await
+            .unwrap();
+        assert_eq!(
+            (failed.status, failed.header("access-control-allow-origin")),
+            (401, Some(origin))
+        );
+        assert!(
+            failed.headers.get_all("vary").iter().any(|vary| vary
+                .to_str()
+                .unwrap()
+                .to_lowercase()
+                .contains("origin"))
+        );
+    }
+    for origin in ["https://evil.example", "http://localhost:5174", "null"] {
+        let answer = preflight(origin)
+            .ask(Method::OPTIONS, "/api/users/me", None)
+            .await
+            .unwrap();
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
+    }
+}
+
+/// What no HTTP client would send.
+#[tokio::test]
+async fn garbage_on_the_wire_harms_nobody() {
+    let cluster = Cluster::start().await;
+    let address = cluster.replicas[0].address;
+    let garbage: [&[u8]; 6] = [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /api/users/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\nConnection: close\r\n\r\n",
+    ];
+    for bytes in garbage {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    cluster
+        .rest(0)
+        .get("/health/live")
+        .await
+        .unwrap()
+        .expect(200)
+        .unwrap();
+}
+
+#[tokio::test]
+async fn hostile_texts_come_back_as_they_are_or_not_at_all() {
+    let cluster = Cluster::start().await;
+    let ada = cluster.rest(0).register("ada").await.unwrap();
+    for name in [
+        "'; drop table users; --",
+        "${jndi:ldap://x}",
+        "{{7*7}}",
+        "\u{202e}gnp.exe",
+        "👩‍👩‍👧‍👦",
+        "a\u{300}",
+    ] {
+        let answer = ada
+            .rest
+            .put("/api/users/me", json!({"displayName": name}))
+            .await
+            .unwrap()
+            .expect(200)
+            .unwrap();
+        assert_eq!(answer.body["displayName"], name);
+    }
+    let hostile = json!({"displayName": "<img src=x onerror=alert(1)>Ada<script>"});
+    let answer = ada
+        .rest
+        .put("/api/users/me", hostile)
+        .await
+        .unwrap()
+        .expect(200)
+        .unwrap();
+    assert_eq!(answer.body["displayName"], Value::from("Ada"));
+}

@@ -1,0 +1,159 @@
+//! PostgreSQL, Redis or S3 away: what still works, what is refused, and that it comes back by itself.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use shared::secret::Secret;
+use tools::client::rest::PASSWORD;
+
+use crate::{
+    cluster::Cluster,
+    weather::{Weather, Wire, target_of, through},
+};
+
+/// A cluster whose replicas reach PostgreSQL and Redis over wires that can be cut.
+async fn wired() -> (Cluster, Wire, Wire) {
+    let services = crate::cluster::services();
+    let database = Wire::to(target_of(&services.database_url)).await;
+    let redis = Wire::to(target_of(&services.redis_url)).await;
+    let (database_at, redis_at) = (database.address, redis.address);
+    let cluster = Cluster::with(|config| {
+        config.database.url = Secret::new(through(config.database.url.expose(), database_at));
+        config.database.acquire_timeout = Duration::from_millis(500);
+        config.database.statement_timeout = Duration::from_secs(1);
+        config.redis.url = Secret::new(through(config.redis.url.expose(), redis_at));
+    })
+    .await;
+    (cluster, database, redis)
+}
+
+#[tokio::test]
+async fn without_redis_everything_works_and_limits_hold_locally() {
+    for weather in [Weather::Cut, Weather::Frozen] {
+        let (cluster, _database, redis) = wired().await;
+        let rest = cluster.rest(0);
+        let ada = rest.register("ada").await.unwrap();
+        redis.set(weather);
+        ada.rest.get("/api/users/me").await.unwrap().expect(200).unwrap();
+        // A dead Redis is not asked again and again.
+        let started = Instant::now();
+        for _ in 0..20 {
+            ada.rest.get("/api/users/me").await.unwrap().expect(200).unwrap();
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            started.elapsed()
+        );
+        rest.log_in("ada", PASSWORD).await.unwrap();
+        let guess = json!({"username": "ada", "password": "wrong"});
+        for _ in 0..5 {
+            rest.post("/api/auth/login", guess.clone())
+                .await
+                .unwrap()
+                .expect(401)
+                .unwrap();
+        }
+        rest.post("/api/auth/login", guess.clone())
+            .await
+            .unwrap()
+            .expect(429)
+            .unwrap();
+        let mut refused = 0;
+        for _ in 0..120 {
+            refused += usize::from(ada.rest.get("/api/users/me").await.unwrap().status == 429);
+        }
+        assert!(refused > 0, "nobody is let in unlimited");
+        let ready = cluster
+            .ops(0)
+            .get("/health/ready")
+            .await
+            .unwrap()
+            .expect(200)
+            .unwrap();
+        assert_eq!(
+            (&ready.body["status"], &ready.body["checks"]["redis"]),
+            (&json!("degraded"), &json!("error"))
+        );
+
+        redis.set(Weather::Fine);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        cluster.ops(0).get("/health/ready").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        let ready = cluster.ops(0).get("/health/ready").await.unwrap();
+        assert_eq!(ready.body["checks"]["redis"], "ok", "it comes back by itself");
+    }
+}
+
+#[tokio::test]
+async fn without_postgresql_requests_are_refused_soon_and_the_replica_is_not_ready() {
+    for weather in [Weather::Cut, Weather::Frozen] {
+        let (cluster, database, _redis) = wired().await;
+        let rest = cluster.rest(0);
+        let ada = rest.register("ada").await.unwrap();
+        database.set(weather);
+        tokio::time::sleep(Duration::from_millis(1_000)).await;
+        let started = Instant::now();
+        let calls = (0..10).map(|_| ada.rest.get("/api/users/me"));
+        for answer in futures_util::future::join_all(calls).await {
+            let answer = answer.unwrap().expect(503).unwrap();
+            assert_eq!(answer.body["code"], "SERVICE_UNAVAILABLE");
+            assert!(answer.header("retry-after").is_some());
+            assert!(!answer.text.contains("127.0.0.1"), "the cause stays inside");
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(8),
+            "{:?}",
+            started.elapsed()
+        );
+        let ready = cluster
+            .ops(0)
+            .get("/health/ready")
+            .await
+            .unwrap()
+            .expect(503)
+            .unwrap();
+        assert_eq!(ready.body["ready"], false);
+        cluster
+            .ops(0)
+            .get("/health/live")
+            .await
+            .unwrap()
+            .expect(200)
+            .unwrap();
+
+        database.set(Weather::Fine);
+        let started = Instant::now();
+        while ada.rest.get("/api/users/me").await.unwrap().status != 200 {
+            assert!(
+                started.elapsed() < Duration::from_secs(15),
+                "it comes back by itself"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        cluster
+            .ops(0)
+            .get("/health/ready")
+            .await
+            .unwrap()
+            .expect(200)
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_replica_starts_without_redis_and_without_s3() {
+    let cluster = Cluster::with(|config| {
+        config.redis.url = Secret::new("redis://127.0.0.1:1".to_owned());
+        config.storage.endpoint = "http://127.0.0.1:1".to_owned();
+    })
+    .await;
+    let ada = cluster.rest(0).register("ada").await.unwrap();
+    ada.rest.get("/api/users/me").await.unwrap().expect(200).unwrap();
+    let health = cluster.rest(0).get("/health").await.unwrap().expect(200).unwrap();
+    assert_eq!(
+        health.body["services"],
+        json!({"database": "ok", "redis": "error", "storage": "error"})
+    );
+}

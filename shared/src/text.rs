@@ -1,0 +1,237 @@
+//! Text that has been checked. Each type can only be built from text that obeys its rule, so whoever holds one need not ask.
+//!
+//! The error of a construction is the sentence a person reads beside the field.
+
+use std::{fmt, ops::Deref};
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+
+macro_rules! checked_text {
+    ($(#[doc = $doc:literal])+ $name:ident { $(min: $min:literal, max: $max:literal,)? $(pattern: $pattern:literal,)? example: $example:literal } $check:expr) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
+
+        impl TryFrom<String> for $name {
+            type Error = &'static str;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                let check: fn(String) -> Result<String, &'static str> = $check;
+                check(text).map(Self)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(text: $name) -> Self {
+                text.0
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    $(.min_length(Some($min)).max_length(Some($max)))?
+                    $(.pattern(Some($pattern)))?
+                    .examples([$example])
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+    };
+}
+
+checked_text! {
+    /// The name somebody logs in with and is found by. Unique as written: `Ada` and `ada` are two people.
+    Username { min: 3, max: 50, pattern: "^[A-Za-z0-9_]+$", example: "alice" }
+    |text| {
+        if !(3..=50).contains(&text.len()) {
+            return Err("must have 3 to 50 characters");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err("may only contain letters, digits and underscores");
+        }
+        Ok(text)
+    }
+}
+
+checked_text! {
+    /// The name others see. Plain text: it is stored trimmed and without markup or control characters.
+    DisplayName { min: 1, max: 100, example: "Alice" }
+    |text| {
+        let plain = without_markup(&text);
+        match plain.chars().count() {
+            0 => Err("must not be empty"),
+            1..=100 => Ok(plain),
+            _ => Err("must have at most 100 characters"),
+        }
+    }
+}
+
+checked_text! {
+    /// What somebody types into a search box.
+    SearchText { min: 1, max: 100, example: "ali" }
+    |text| {
+        let trimmed = text.trim().to_owned();
+        match trimmed.chars().count() {
+            _ if trimmed.contains('\0') => Err("must not contain null characters"),
+            0 => Err("must not be empty"),
+            1..=100 => Ok(trimmed),
+            _ => Err("must have at most 100 characters"),
+        }
+    }
+}
+
+/// A password that may be chosen: 8 to 128 characters with a lower-case letter, an upper-case letter and a digit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct NewPassword(Secret<String>);
+
+impl NewPassword {
+    pub fn secret(&self) -> &Secret<String> {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for NewPassword {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if !(8..=128).contains(&text.chars().count()) {
+            return Err("must have 8 to 128 characters");
+        }
+        if !text.chars().any(char::is_lowercase) {
+            return Err("must contain a lower-case letter");
+        }
+        if !text.chars().any(char::is_uppercase) {
+            return Err("must contain an upper-case letter");
+        }
+        if !text.chars().any(char::is_numeric) {
+            return Err("must contain a digit");
+        }
+        Ok(Self(Secret::new(text)))
+    }
+}
+
+impl utoipa::PartialSchema for NewPassword {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(
+                utoipa::openapi::KnownFormat::Password,
+            )))
+            .min_length(Some(8))
+            .max_length(Some(128))
+            .examples(["Wonderland1"])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for NewPassword {}
+
+/// The text without tags, control characters and outer white space.
+///
+/// Only `<` before a letter, `/` or `!` opens a tag, as in HTML: `a < b` and `<3` stay. A tag that never closes takes the rest
+/// with it. What is left holds no tag, so doing it again changes nothing.
+fn without_markup(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(open) = rest.find('<') {
+        let (before, tag) = rest.split_at(open);
+        plain.push_str(before);
+        let opens_tag = tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
+        if !opens_tag {
+            plain.push('<');
+            rest = &tag[1..];
+            continue;
+        }
+        rest = tag.find('>').map_or("", |end| &tag[end + 1..]);
+    }
+    plain.push_str(rest);
+    plain.retain(|c| !c.is_control());
+    let trimmed = plain.trim().to_owned();
+    if trimmed.len() < text.len() && trimmed.contains('<') {
+        without_markup(&trimmed)
+    } else {
+        trimmed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn display_name(text: &str) -> Result<String, &'static str> {
+        DisplayName::try_from(text.to_owned()).map(String::from)
+    }
+
+    #[test]
+    fn usernames() {
+        for good in ["abc", "A_1", &"x".repeat(50)] {
+            assert!(Username::try_from(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "ab",
+            &"x".repeat(51),
+            "with space",
+            "ümlaut",
+            "semi;colon",
+            "nul\0l",
+        ] {
+            assert!(Username::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn display_names_are_plain_text() {
+        assert_eq!(display_name("  Ada  ").as_deref(), Ok("Ada"));
+        assert_eq!(display_name("<b>Ada</b>").as_deref(), Ok("Ada"));
+        assert_eq!(
+            display_name("<3 Ada & Bob < Carl").as_deref(),
+            Ok("<3 Ada & Bob < Carl")
+        );
+        assert_eq!(display_name("<scr<b>ipt>x").as_deref(), Ok("ipt>x"));
+        assert_eq!(display_name("A\0d\na").as_deref(), Ok("Ada"));
+        assert!(display_name("<b></b> ").is_err());
+        assert!(display_name("").is_err());
+        assert!(display_name(&"ä".repeat(101)).is_err());
+        assert!(display_name(&"ä".repeat(100)).is_ok());
+    }
+
+    #[test]
+    fn markup_that_forms_when_other_markup_goes_is_gone_too() {
+        for hostile in ["<<b>script>alert(1)</script>", "<\0b>x", "<<<a>b>c>d"] {
+            let once = without_markup(hostile);
+            assert_eq!(without_markup(&once), once, "{hostile}");
+            assert!(!once.contains("<s") && !once.contains("<b"), "{hostile} → {once}");
+        }
+    }
+
+    #[test]
+    fn passwords() {
+        let ok = |p: &str| NewPassword::try_from(p.to_owned()).is_ok();
+        assert!(ok("Test123!") && ok("Aa345678") && ok(&format!("Aa1{}", "x".repeat(125))));
+        assert!(!ok("Aa34567") && !ok("alllower1") && !ok("ALLUPPER1") && !ok("NoDigitsHere"));
+        assert!(!ok(&format!("Aa1{}", "x".repeat(126))));
+    }
+}

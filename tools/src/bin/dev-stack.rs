@@ -1,0 +1,128 @@
+//! `cargo dev`: the dev stack's command line. What the commands do is in `tools::dev_stack`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use tools::dev_stack::place::Place;
+use tools::dev_stack::{doctor, down, env, logs, reset, s3, seed, sqlx, status, test, up};
+
+/// The whole messenger on this machine: PostgreSQL, Redis, S3, two gateways and a sticky balancer.
+#[derive(Debug, Parser)]
+#[command(name = "cargo dev", bin_name = "cargo dev", disable_help_subcommand = true)]
+struct Cli {
+    /// Keep the stack in this directory instead of `.dev/`.
+    #[arg(long, global = true, env = "DEV_STACK_DIR", value_name = "PATH")]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start whatever is not running yet, building and installing what that takes.
+    Up(Up),
+    /// Stop everything; the data stays.
+    Down(Scope),
+    /// What runs, where, and whether it works.
+    Status,
+    /// What the services wrote.
+    Logs(Logs),
+    /// Stop everything and delete its data.
+    Reset(Scope),
+    /// What is wrong, and how to mend it.
+    Doctor,
+    /// People, contacts, groups and history to play with.
+    Seed,
+    /// Everything that CI runs, or only the steps named: lint, unit, network, contract, deps.
+    Test { steps: Vec<String> },
+    /// Refresh the committed query data in `.sqlx/` after a change of SQL or schema.
+    Sqlx {
+        /// Change nothing, and fail when there is something to change.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Print the running stack's settings for a shell: eval "$(cargo dev env)".
+    Env,
+    #[command(hide = true)]
+    ServeS3(ServeS3),
+}
+
+#[derive(Args, Debug)]
+struct Up {
+    /// The balancer's port; remembered until another one is given. [default: 3000]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Build the gateway with optimisation.
+    #[arg(long)]
+    release: bool,
+}
+
+#[derive(Args, Debug)]
+struct Scope {
+    /// The tests' own PostgreSQL and Redis as well.
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Args, Debug)]
+struct Logs {
+    /// Which services (`gateway` means both); all if none is given.
+    services: Vec<String>,
+    /// How many of the last lines of each.
+    #[arg(short = 'n', long, default_value_t = 40)]
+    lines: usize,
+    /// Go on printing what comes.
+    #[arg(short, long)]
+    follow: bool,
+}
+
+#[derive(Args, Debug)]
+struct ServeS3 {
+    #[arg(long)]
+    port: u16,
+    #[arg(long)]
+    root: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    if let Verb::ServeS3(ServeS3 { port, root }) = cli.verb {
+        return s3::serve_forever(port, &root);
+    }
+    let place = Place::find(cli.dir)?;
+    match cli.verb {
+        Verb::Up(Up { port, release }) => up::run(&place, &up::Options { port, release }),
+        Verb::Down(Scope { all }) => down::run(&place, all),
+        Verb::Status => status::run(&place),
+        Verb::Logs(Logs {
+            services,
+            lines,
+            follow,
+        }) => logs::run(
+            &place,
+            &logs::Options {
+                services,
+                lines,
+                follow,
+            },
+        ),
+        Verb::Reset(Scope { all }) => reset::run(&place, all),
+        Verb::Doctor => doctor::run(&place),
+        Verb::Seed => seed::run(&place),
+        Verb::Test { steps } => test::run(&place, &steps),
+        Verb::Sqlx { check } => sqlx::run(&place, check),
+        Verb::Env => env::run(&place),
+        Verb::ServeS3(_) => Ok(()),
+    }
+}

@@ -1,0 +1,40 @@
+//! The dev stack: every component of the messenger on one machine, started with one command and without
+//! configuration, each of them real. `cargo dev` is its face; tests borrow its PostgreSQL, Redis and S3.
+//!
+//! One file per verb (`up`, `down`, …) and one per component (`postgres`, `balancer`, …); below them
+//! `process` starts and finds processes, `ports` finds ports, and `place` says where everything lies.
+
+pub mod doctor;
+pub mod down;
+pub mod env;
+pub mod logs;
+pub mod reset;
+pub mod seed;
+pub mod sqlx;
+pub mod status;
+pub mod test;
+pub mod up;
+
+mod balancer;
+mod cluster;
+mod gateway;
+mod postgres;
+mod redis;
+pub mod s3;
+mod test_services;
+
+mod apt;
+mod cargo;
+mod http_probe;
+mod lock;
+mod os_user;
+pub mod place;
+mod ports;
+mod process;
+mod programs;
+mod progress;
+mod services;
+mod state;
+mod welcome;
+
+pub use test_services::{TestServices, test_services};

@@ -1,0 +1,5 @@
+//! Everything around the gateway that is not the gateway: the dev stack behind `cargo dev`, and the
+//! client that the stack's seeds and the gateway's own tests speak through.
+
+pub mod client;
+pub mod dev_stack;
