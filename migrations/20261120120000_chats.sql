@@ -26,6 +26,9 @@ create table participants (
     role text not null check (role in ('owner', 'admin', 'member')),
     joined_at timestamptz not null,
     left_at timestamptz,
+    -- How far this person got, as places in the chat's order. Ticks, unread counts and "read by 3 of 5" follow from the two.
+    delivered_seq bigint not null default 0,
+    read_seq bigint not null default 0,
     constraint participants_once unique (chat_id, user_id)
 );
 

@@ -106,6 +106,7 @@ impl App {
             health: Default::default(),
             settings: Settings {
                 session_lifetime: config.auth.refresh_token_ttl,
+                group_max_members: config.limits.group_max_members,
                 images_url,
             },
             db,

@@ -1,13 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 pub mod account;
+pub mod chat;
+pub mod contact;
+pub mod event;
 pub mod health;
 pub mod ids;
+pub mod message;
 pub mod page;
 pub mod problem;
 pub mod samples;
 pub mod secret;
 pub mod session;
 pub mod text;
+pub mod topic;
 
 pub use ids::*;

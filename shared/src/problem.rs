@@ -136,8 +136,20 @@ reasons! {
     AccountLocked: RateLimitExceeded, "Too many failed log-ins for this name. Please try again later.";
     /// More log-ins wait for their password check than this server works off in a few seconds.
     Busy: RateLimitExceeded, "The server is busy. Please try again in a moment.";
+    /// These two people know each other already.
+    AlreadyContacts: Conflict, "You are already contacts.";
+    /// The caller was in this chat, but is not any more.
+    ChatLeft: Forbidden, "You are no longer a member of this chat.";
+    /// The key of this message belongs to another one, in another chat.
+    ClientKeyReused: Conflict, "This message key was already used in another chat.";
+    /// Direct chats are for people who have accepted each other.
+    NotContacts: Forbidden, "You can only write to people who are your contacts.";
+    /// Whoever sent a request cannot accept it.
+    OwnRequest: Forbidden, "Only the person you asked can accept this request.";
     /// The caller has used up a rate; `retryAfter` says when it is worth trying again.
     RateExceeded: RateLimitExceeded, "Too many requests. Please slow down.";
+    /// A request between these two waits for an answer, in one direction or the other.
+    RequestPending: Conflict, "There is already a pending request between you two.";
     /// The refresh token is unknown, expired, or was replaced more than a minute ago.
     RefreshTokenInvalid: Unauthorized, "Your session has expired. Please log in again.";
     /// The login session was ended: by logging out, by revoking it, or because an old refresh token turned up.

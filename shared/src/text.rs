@@ -5,6 +5,7 @@
 use std::{fmt, ops::Deref};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::secret::Secret;
 
@@ -100,6 +101,87 @@ checked_text! {
         }
     }
 }
+
+checked_text! {
+    /// What a group is called.
+    GroupName { min: 1, max: 100, example: "Tea party" }
+    |text| {
+        let plain = without_markup(&text);
+        match plain.chars().count() {
+            0 => Err("must not be empty"),
+            1..=100 => Ok(plain),
+            _ => Err("must have at most 100 characters"),
+        }
+    }
+}
+
+checked_text! {
+    /// What somebody wrote, trimmed. Its markup has not been looked at yet.
+    MessageText { min: 1, max: 10_000, example: "Hello Bob" }
+    |text| {
+        let trimmed = text.trim().to_owned();
+        match trimmed.chars().count() {
+            _ if trimmed.contains('\0') => Err("must not contain null characters"),
+            0 => Err("must not be empty"),
+            1..=10_000 => Ok(trimmed),
+            _ => Err("must have at most 10,000 characters"),
+        }
+    }
+}
+
+checked_text! {
+    /// A key by which a client recognises its own message.
+    ClientKey { min: 1, max: 128, pattern: "^[!-~]+$", example: "01J9Z3-7" }
+    |text| {
+        let visible = text.bytes().all(|b| b.is_ascii_graphic());
+        if visible && (1..=128).contains(&text.len()) { Ok(text) } else { Err("must have 1 to 128 visible characters") }
+    }
+}
+
+/// What a client adds to a message: a JSON object, kept as it was written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Box<RawValue>")]
+pub struct Metadata(Box<RawValue>);
+
+impl Metadata {
+    const MAX_BYTES: usize = 16 * 1024;
+
+    pub fn json(&self) -> &str {
+        self.0.get()
+    }
+
+    pub fn into_raw(self) -> Box<RawValue> {
+        self.0
+    }
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self(RawValue::from_string("{}".to_owned()).expect("this is JSON"))
+    }
+}
+
+impl TryFrom<Box<RawValue>> for Metadata {
+    type Error = &'static str;
+
+    fn try_from(json: Box<RawValue>) -> Result<Self, Self::Error> {
+        match json.get() {
+            text if !text.starts_with('{') => Err("must be an object"),
+            text if text.len() > Self::MAX_BYTES => Err("must not be larger than 16 kB"),
+            _ => Ok(Self(json)),
+        }
+    }
+}
+
+impl utoipa::PartialSchema for Metadata {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::Object)
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Metadata {}
 
 /// A password that may be chosen: 8 to 128 characters with a lower-case letter, an upper-case letter and a digit.
 #[derive(Clone, Debug, Deserialize)]

@@ -3,7 +3,7 @@
 mod constraint;
 mod tx;
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
@@ -14,8 +14,15 @@ use sqlx::{
 };
 use tracing::{info, warn};
 
-pub use self::{constraint::OnConstraint, tx::Tx};
-use crate::{config, error::Result, telemetry::metrics};
+pub use self::{
+    constraint::OnConstraint,
+    tx::{Place, Tx},
+};
+use crate::{
+    config,
+    error::Result,
+    telemetry::metrics::{self, Metrics},
+};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
@@ -49,8 +56,8 @@ impl Db {
         &self.pool
     }
 
-    pub async fn begin(&self) -> Result<Tx> {
-        Ok(Tx::new(self.pool.begin().await?))
+    pub async fn begin(&self, metrics: &Arc<Metrics>) -> Result<Tx> {
+        Ok(Tx::new(self.pool.begin().await?, metrics.clone()))
     }
 
     /// Does the database answer, and can it be written to?

@@ -4,8 +4,11 @@
 pub mod accounts;
 pub mod auth;
 pub mod caller;
+pub mod chats;
+pub mod contacts;
 pub mod health;
 pub mod media;
+pub mod messages;
 pub mod search;
 pub mod sessions;
 
@@ -47,12 +50,21 @@ pub struct Backend {
 pub struct Settings {
     /// How long a login session lasts after it was last refreshed.
     pub session_lifetime: std::time::Duration,
+    /// How many people a group may have.
+    pub group_max_members: usize,
     /// What the addresses of images begin with.
     pub images_url: String,
 }
 
+impl Settings {
+    /// The address of the image with this key.
+    pub fn image_url(&self, key: &str) -> String {
+        format!("{}/{key}", self.images_url)
+    }
+}
+
 impl Backend {
     pub async fn begin(&self) -> Result<Tx> {
-        self.db.begin().await
+        self.db.begin(&self.metrics).await
     }
 }

@@ -32,7 +32,6 @@ pub struct Metrics {
     pub session_checks: Family<OutcomeLabels, Counter>,
     pub panics: Counter,
     pub events_recorded: Counter,
-    pub publish_failures: Counter,
     pub commit_seconds: Histogram,
 }
 
@@ -120,7 +119,6 @@ impl Metrics {
         let session_checks = Family::default();
         let panics = Counter::default();
         let events_recorded = Counter::default();
-        let publish_failures = Counter::default();
         let commit_seconds = request_histogram();
 
         registry.register("http_requests", "Requests answered", requests.clone());
@@ -164,11 +162,6 @@ impl Metrics {
             "Events appended to the log",
             events_recorded.clone(),
         );
-        registry.register(
-            "publish_failures",
-            "Events that were committed but could not be announced; listeners find them in the log",
-            publish_failures.clone(),
-        );
         registry.register_with_unit(
             "commit_duration",
             "Commits that record events",
@@ -192,7 +185,6 @@ impl Metrics {
             session_checks,
             panics,
             events_recorded,
-            publish_failures,
             commit_seconds,
         }
     }

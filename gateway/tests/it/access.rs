@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, time::Duration};
 use gateway::doors::rest::openapi::document;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tools::client::{Rest, rest::PASSWORD};
+use tools::client::{
+    Rest,
+    rest::{LoggedIn, PASSWORD},
+};
 
 use crate::cluster::Cluster;
 
@@ -24,6 +27,15 @@ struct Expectation {
 struct World {
     ada: String,
     session: String,
+    /// Somebody else, whom Ada shares a group with.
+    other: String,
+    /// Ada's request to them.
+    request: String,
+    /// Somebody's request to Ada.
+    incoming: String,
+    /// A group of Ada's, and its readable address.
+    chat: String,
+    slug: String,
     name: String,
     refresh_token: String,
 }
@@ -93,6 +105,53 @@ fn table() -> Vec<Expectation> {
         Expectation { operation: "put /api/users/me", body: |_| json!({}), ..PRIVATE },
         Expectation { operation: "get /api/users/search", ..PRIVATE },
         Expectation { operation: "get /api/users/{id}", id: |world| &world.ada, stranger: 403, ..PRIVATE },
+        Expectation { operation: "get /api/contacts", ..PRIVATE },
+        Expectation { operation: "get /api/contacts/pending", ..PRIVATE },
+        // Whoever asks for herself is told so; a stranger may ask her.
+        Expectation {
+            operation: "post /api/contacts",
+            body: |world| json!({"userId": world.ada}),
+            ada: 400,
+            stranger: 201,
+            ..PRIVATE
+        },
+        Expectation {
+            operation: "post /api/contacts/request",
+            body: |world| json!({"contactId": world.ada}),
+            ada: 400,
+            stranger: 201,
+            ..PRIVATE
+        },
+        Expectation { operation: "post /api/contacts/{id}/accept", id: |world| &world.incoming, stranger: 404, ..PRIVATE },
+        Expectation { operation: "put /api/contacts/{id}/accept", id: |world| &world.incoming, stranger: 404, ..PRIVATE },
+        Expectation { operation: "post /api/contacts/{id}/reject", id: |world| &world.request, stranger: 404, ..PRIVATE },
+        Expectation { operation: "put /api/contacts/{id}/reject", id: |world| &world.incoming, stranger: 404, ..PRIVATE },
+        Expectation { operation: "get /api/chats", ..PRIVATE },
+        Expectation { operation: "get /api/chats/{id}", id: |world| &world.chat, stranger: 404, ..PRIVATE },
+        Expectation { operation: "get /api/chats/slug/{slug}", id: |world| &world.slug, stranger: 404, ..PRIVATE },
+        Expectation {
+            operation: "post /api/chats/direct",
+            body: |world| json!({"contactId": world.ada}),
+            ada: 400,
+            stranger: 403,
+            ..PRIVATE
+        },
+        Expectation {
+            operation: "post /api/chats/group",
+            body: |world| json!({"name": "Theirs", "participantIds": [world.other]}),
+            ada: 201,
+            stranger: 201,
+            ..PRIVATE
+        },
+        Expectation { operation: "get /api/chats/{id}/messages", id: |world| &world.chat, stranger: 404, ..PRIVATE },
+        Expectation {
+            operation: "post /api/chats/{id}/messages",
+            body: |_| json!({"content": "Hello"}),
+            id: |world| &world.chat,
+            ada: 201,
+            stranger: 404,
+            ..PRIVATE
+        },
     ]);
     table
 }
@@ -136,16 +195,42 @@ async fn everybody_gets_what_is_theirs() {
             .find(|session| session["current"] == true)
             .unwrap();
         let session = session["id"].as_str().unwrap().to_owned();
+        let bob = door.register(&format!("bob_{number}")).await.unwrap();
+        let carl = door.register(&format!("carl_{number}")).await.unwrap();
+        let ask = async |from: &LoggedIn, to: &LoggedIn| {
+            let answer = from
+                .rest
+                .post("/api/contacts/request", json!({"contactId": to.id}))
+                .await
+                .unwrap();
+            answer.expect(201).unwrap().str("id").unwrap().to_owned()
+        };
+        let (request, incoming) = (ask(&ada, &bob).await, ask(&carl, &ada).await);
+        let group = json!({"name": "Ada's", "participantIds": [bob.id]});
+        let group = ada
+            .rest
+            .post("/api/chats/group", group)
+            .await
+            .unwrap()
+            .expect(201)
+            .unwrap();
         let world = World {
-            ada: ada.id,
+            ada: ada.id.clone(),
             session,
+            other: bob.id,
+            request,
+            incoming,
+            chat: group.str("id").unwrap().to_owned(),
+            slug: group.str("slug").unwrap().to_owned(),
             name,
-            refresh_token: ada.refresh_token,
+            refresh_token: ada.refresh_token.clone(),
         };
 
         let (method, path) = row.operation.split_once(' ').unwrap();
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-        let mut path = path.replace("{id}", (row.id)(&world));
+        let mut path = path
+            .replace("{id}", (row.id)(&world))
+            .replace("{slug}", (row.id)(&world));
         if path.ends_with("/search") {
             path += "?q=a";
         }

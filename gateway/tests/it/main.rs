@@ -5,6 +5,7 @@ mod accounts;
 mod architecture;
 mod auth;
 mod bad_input;
+mod chats;
 mod cluster;
 mod configuration;
 mod health;

@@ -2,8 +2,11 @@
 
 mod accounts;
 mod auth;
+mod chats;
+mod contacts;
 mod extract;
 pub mod health;
+mod messages;
 pub mod openapi;
 pub mod problem;
 mod search;
@@ -39,7 +42,10 @@ fn routes() -> OpenApiRouter<Rest> {
     let api = OpenApiRouter::new()
         .merge(auth::router())
         .merge(accounts::router())
-        .merge(search::router());
+        .merge(search::router())
+        .merge(contacts::router())
+        .merge(chats::router())
+        .merge(messages::router());
     OpenApiRouter::with_openapi(openapi::base())
         .nest("/api", api.merge(health::router()))
         .merge(health::router())

@@ -25,6 +25,9 @@ use utoipa::{
     tags(
         (name = "auth", description = "Registering, logging in and out"),
         (name = "users", description = "Profiles, and finding people"),
+        (name = "contacts", description = "Who knows whom"),
+        (name = "chats", description = "Conversations"),
+        (name = "messages", description = "Sending and reading"),
         (name = "health", description = "For probes"),
     )
 )]

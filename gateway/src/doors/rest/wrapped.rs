@@ -1,22 +1,41 @@
 //! Answers that one part of the client reads bare and another under a key: both at once.
 
 use serde::Serialize;
-use shared::account::User;
+use shared::{
+    account::User,
+    chat::Chat,
+    contact::{Contact, ContactRequest},
+    message::Message,
+};
 use utoipa::ToSchema;
 
-/// A person, bare and as `user`.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct UserAnswer {
-    #[serde(flatten)]
-    pub bare: User,
-    pub user: User,
+macro_rules! wrapped {
+    ($($(#[doc = $doc:literal])+ $name:ident { $key:ident: $inner:ident })+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Serialize, ToSchema)]
+        pub struct $name {
+            #[serde(flatten)]
+            pub bare: $inner,
+            pub $key: $inner,
+        }
+
+        impl From<$inner> for $name {
+            fn from(inner: $inner) -> Self {
+                Self { bare: inner.clone(), $key: inner }
+            }
+        }
+    )+};
 }
 
-impl From<User> for UserAnswer {
-    fn from(user: User) -> Self {
-        Self {
-            bare: user.clone(),
-            user,
-        }
-    }
+wrapped! {
+    /// A chat, bare and as `chat`.
+    ChatAnswer { chat: Chat }
+    /// A contact, bare and as `contact`.
+    ContactAnswer { contact: Contact }
+    /// A message, bare and as `message`.
+    MessageAnswer { message: Message }
+    /// A request, bare and as `request`.
+    RequestAnswer { request: ContactRequest }
+    /// A person, bare and as `user`.
+    UserAnswer { user: User }
 }

@@ -4,4 +4,4 @@ pub mod profile;
 mod store;
 pub mod update;
 
-pub use self::store::{UserRow, user};
+pub use self::store::{UserRow, people, user};

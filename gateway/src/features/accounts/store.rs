@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use shared::{
     UserId,
@@ -50,6 +52,23 @@ pub async fn user(tx: &mut Tx, settings: &Settings, id: UserId) -> Result<User> 
         id.0,
     );
     Ok(row.fetch_one(tx.conn()).await?.shown(settings))
+}
+
+/// These people, as far as they exist.
+pub async fn people(tx: &mut Tx, settings: &Settings, ids: &[UserId]) -> Result<HashMap<UserId, User>> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query_as!(
+        UserRow,
+        r#"select id, username, display_name, avatar_key, chosen_status as "chosen_status: Status", last_seen,
+                  created_at, updated_at
+           from users where id = any($1)"#,
+        &ids,
+    );
+    let rows = rows.fetch_all(tx.conn()).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.shown(settings)))
+        .collect())
 }
 
 /// Somebody, and whether the caller may see them: their own profile, a contact, or somebody they share a chat with.

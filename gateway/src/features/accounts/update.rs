@@ -1,6 +1,10 @@
 //! Change one's own name and status.
 
-use shared::account::{UpdateProfile, User};
+use shared::{
+    account::{UpdateProfile, User},
+    event::Event,
+    topic::Topic,
+};
 
 use super::store;
 use crate::{
@@ -12,8 +16,15 @@ use crate::{
 pub async fn update(backend: &Backend, caller: &Caller, change: UpdateProfile) -> Result<User> {
     backend.limits.check(Limited::General, caller.user).await?;
     let mut tx = backend.begin().await?;
-    store::update(&mut tx, caller, &change, backend.clock.now()).await?;
+    let now = backend.clock.now();
+    store::update(&mut tx, caller, &change, now).await?;
     let user = store::user(&mut tx, &backend.settings, caller.user).await?;
+    tx.record(
+        Topic::User(caller.user),
+        &Event::ProfileUpdated(user.clone()),
+        now,
+    )
+    .await?;
     tx.commit().await?;
     Ok(user)
 }

@@ -6,7 +6,7 @@ pub mod revoke;
 mod store;
 
 use chrono::TimeDelta;
-use shared::{SessionId, UserId};
+use shared::{SessionId, UserId, event::Event, topic::Topic};
 
 use self::store::EndReason;
 pub use self::{
@@ -37,13 +37,18 @@ async fn end(
     user: UserId,
     sessions: &[SessionId],
     reason: EndReason,
-) -> Result<u64> {
-    let ended = store::end(&mut tx, user, sessions, reason, backend.clock.now()).await?;
+) -> Result<usize> {
+    let now = backend.clock.now();
+    let ended = store::end(&mut tx, user, sessions, reason, now).await?;
+    for session in &ended {
+        tx.record(Topic::User(user), &Event::SessionEnded(*session), now)
+            .await?;
+    }
     tx.commit().await?;
-    for session in sessions {
+    for session in &ended {
         backend.sessions.forget(*session).await;
     }
-    Ok(ended)
+    Ok(ended.len())
 }
 
 /// Remove sessions that have been over for so long that their tokens need not be told from unknown ones any more.

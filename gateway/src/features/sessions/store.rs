@@ -112,24 +112,25 @@ pub(super) async fn others(tx: &mut Tx, caller: &Caller) -> Result<Vec<SessionId
     Ok(others.fetch_all(tx.conn()).await?)
 }
 
-/// Ends those of the sessions that are the user's and live. Says how many.
+/// Ends those of the sessions that are the user's and live. Says which.
 pub(super) async fn end(
     tx: &mut Tx,
     user: UserId,
     sessions: &[SessionId],
     reason: EndReason,
     now: DateTime<Utc>,
-) -> Result<u64> {
+) -> Result<Vec<SessionId>> {
     let ids: Vec<uuid::Uuid> = sessions.iter().map(|session| session.0).collect();
-    let ended = sqlx::query!(
+    let ended = sqlx::query_scalar!(
         "update login_sessions set ended_at = $3, end_reason = $4
-         where id = any($2) and user_id = $1 and ended_at is null",
+         where id = any($2) and user_id = $1 and ended_at is null
+         returning id",
         user.0,
         &ids,
         now,
         reason as EndReason,
     );
-    Ok(ended.execute(tx.conn()).await?.rows_affected())
+    Ok(ended.fetch_all(tx.conn()).await?)
 }
 
 pub(super) async fn remove_over(db: &Db, before: DateTime<Utc>) -> Result<()> {

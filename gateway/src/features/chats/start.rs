@@ -1,0 +1,142 @@
+//! Start a conversation: with a contact, or with many people.
+
+use std::collections::{HashMap, HashSet};
+
+use shared::{
+    ChatId, UserId,
+    chat::{Chat, StartDirectChat, StartGroup},
+    event::Event,
+    problem::Reason,
+    topic::Topic,
+};
+
+use super::{rules, store};
+use crate::{
+    db::Tx,
+    error::{Error, Result},
+    features::{Backend, Caller, accounts, contacts},
+    limits::Limited,
+};
+
+/// The chat with a contact, and whether this call made it.
+pub async fn direct(backend: &Backend, caller: &Caller, ask: StartDirectChat) -> Result<(Chat, bool)> {
+    backend.limits.check(Limited::General, caller.user).await?;
+    let other = ask.contact_id.or(ask.user_id).or(ask.participant_id);
+    let other = other.ok_or_else(|| Error::invalid("contactId", "is required"))?;
+    if other == caller.user {
+        return Err(Error::invalid("contactId", "must be somebody else"));
+    }
+    let mut tx = backend.begin().await?;
+    // An old chat stays readable when the relation is over.
+    if let Some(existing) = store::direct(&mut tx, caller.user, other).await? {
+        return Ok((seen_by(backend, &mut tx, caller.user, existing).await?, false));
+    }
+    if accounts::people(&mut tx, &backend.settings, &[other])
+        .await?
+        .is_empty()
+    {
+        return Err(Error::NotFound("user"));
+    }
+    if !contacts::are_contacts(&mut tx, caller.user, other).await? {
+        return Err(Error::Forbidden(Reason::NotContacts));
+    }
+    let started = ensure_direct(backend, &mut tx, caller.user, other).await?;
+    let chat = seen_by(backend, &mut tx, caller.user, started.id).await?;
+    tx.commit().await?;
+    Ok((chat, started.is_new))
+}
+
+/// A chat that is there now, if it was not before.
+pub struct Started {
+    pub id: ChatId,
+    pub is_new: bool,
+}
+
+/// Make sure that two people have their chat; both are told of a new one.
+pub async fn ensure_direct(backend: &Backend, tx: &mut Tx, a: UserId, b: UserId) -> Result<Started> {
+    let (id, is_new) = store::ensure_direct(tx, a, b, backend.clock.now()).await?;
+    if is_new {
+        tell(backend, tx, id, &[a, b]).await?;
+    }
+    Ok(Started { id, is_new })
+}
+
+pub async fn group(backend: &Backend, caller: &Caller, ask: StartGroup) -> Result<Chat> {
+    backend.limits.check(Limited::General, caller.user).await?;
+    let most = backend.settings.group_max_members - 1;
+    // Ten times as many may be duplicates; more is nobody's mistake.
+    if ask.participant_ids.len() > most * 10 {
+        return Err(too_many(most));
+    }
+    let mut tx = backend.begin().await?;
+    let known: HashMap<_, _> = store::people_behind(&mut tx, caller.user, &ask.participant_ids)
+        .await?
+        .into_iter()
+        .collect();
+    let mut seen = HashSet::from([caller.user]);
+    let mut members = Vec::new();
+    for (index, id) in ask.participant_ids.iter().enumerate() {
+        let field = || format!("participantIds[{index}]");
+        let member = *known
+            .get(id)
+            .ok_or_else(|| Error::invalid(field(), "is nobody we know"))?;
+        if seen.insert(member) {
+            members.push(member);
+        }
+    }
+    if members.is_empty() {
+        return Err(Error::invalid(
+            "participantIds",
+            "must name at least one other person",
+        ));
+    }
+    if members.len() > most {
+        return Err(too_many(most));
+    }
+    let id = ChatId::new();
+    let slug = rules::slug(&ask.name, id);
+    store::add_group(
+        &mut tx,
+        id,
+        caller.user,
+        &ask.name,
+        &slug,
+        &members,
+        backend.clock.now(),
+    )
+    .await?;
+    members.push(caller.user);
+    tell(backend, &mut tx, id, &members).await?;
+    let chat = seen_by(backend, &mut tx, caller.user, id).await?;
+    tx.commit().await?;
+    Ok(chat)
+}
+
+fn too_many(most: usize) -> Error {
+    Error::invalid("participantIds", format!("must not name more than {most} people"))
+}
+
+/// Tell each of the people that they are in a new chat. In the order of their ids: two chats that start at once with the same
+/// people must not wait for each other.
+async fn tell(backend: &Backend, tx: &mut Tx, chat: ChatId, people: &[UserId]) -> Result<()> {
+    let now = backend.clock.now();
+    let mut people = people.to_vec();
+    people.sort_unstable();
+    let Some(first) = people.first() else {
+        return Ok(());
+    };
+    let seen = seen_by(backend, tx, *first, chat).await?;
+    for user in people {
+        let mut seen = seen.clone();
+        seen.participants
+            .sort_by_key(|participant| participant.user_id != user);
+        tx.record(Topic::User(user), &Event::ChatStarted(seen), now)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn seen_by(backend: &Backend, tx: &mut Tx, viewer: UserId, chat: ChatId) -> Result<Chat> {
+    let chat = store::chats(tx, &backend.settings, viewer, &[chat]).await?.pop();
+    chat.ok_or_else(|| Error::internal("a chat that vanished"))
+}

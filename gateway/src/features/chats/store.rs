@@ -1,0 +1,253 @@
+use chrono::{DateTime, Utc};
+use shared::{
+    ChatId, ParticipantId, UserId,
+    chat::{Chat, ChatCursor, ChatType, Participant, Role},
+    text::GroupName,
+};
+use uuid::Uuid;
+
+use crate::{
+    db::Tx,
+    error::Result,
+    features::{Settings, accounts},
+};
+
+/// Somebody's place in a chat.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub kind: ChatType,
+    /// The other one, in a direct chat.
+    pub partner: Option<UserId>,
+    /// Whether they are in it now, rather than once.
+    pub is_member: bool,
+}
+
+/// The place of `user` in a chat that they are or were in. It stays theirs until the end of the transaction: somebody who is
+/// removed at this moment is removed before or after, never in between.
+pub async fn place_of(tx: &mut Tx, user: UserId, chat: ChatId) -> Result<Option<Place>> {
+    let place = sqlx::query!(
+        r#"select c.type as "kind: ChatType", c.first_id as "first_id?", c.second_id as "second_id?",
+                  (p.left_at is null and c.deleted_at is null) as "is_member!"
+           from participants p join chats c on c.id = p.chat_id
+           where p.chat_id = $1 and p.user_id = $2
+           for share of p"#,
+        chat.0,
+        user.0,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(place.map(|place| Place {
+        kind: place.kind,
+        partner: [place.first_id, place.second_id]
+            .into_iter()
+            .flatten()
+            .find(|id| *id != user),
+        is_member: place.is_member,
+    }))
+}
+
+pub async fn note_message(tx: &mut Tx, chat: ChatId, at: DateTime<Utc>) -> Result<()> {
+    sqlx::query!("update chats set last_message_at = $2 where id = $1", chat.0, at)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The direct chat of two people, and whether it is new.
+pub(super) async fn ensure_direct(
+    tx: &mut Tx,
+    a: UserId,
+    b: UserId,
+    now: DateTime<Utc>,
+) -> Result<(ChatId, bool)> {
+    let (first, second) = (a.min(b), a.max(b));
+    let id = ChatId::new();
+    let added = sqlx::query!(
+        "insert into chats (id, type, first_id, second_id, created_at, updated_at) values ($1, 'direct', $2, $3, $4, $4)
+         on conflict on constraint chats_pair do nothing",
+        id.0,
+        first.0,
+        second.0,
+        now,
+    );
+    if added.execute(tx.conn()).await?.rows_affected() == 1 {
+        add_participants(tx, id, &[(first, Role::Member), (second, Role::Member)], now).await?;
+        return Ok((id, true));
+    }
+    let existing = sqlx::query_scalar!(
+        "select id from chats where first_id = $1 and second_id = $2",
+        first.0,
+        second.0
+    );
+    Ok((existing.fetch_one(tx.conn()).await?, false))
+}
+
+pub(super) async fn direct(tx: &mut Tx, a: UserId, b: UserId) -> Result<Option<ChatId>> {
+    let found = sqlx::query_scalar!(
+        "select id from chats where first_id = $1 and second_id = $2",
+        a.min(b).0,
+        a.max(b).0
+    );
+    Ok(found.fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn add_group(
+    tx: &mut Tx,
+    id: ChatId,
+    owner: UserId,
+    name: &GroupName,
+    slug: &str,
+    members: &[UserId],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query!(
+        "insert into chats (id, type, name, slug, owner_id, created_at, updated_at) values ($1, 'group', $2, $3, $4, $5, $5)",
+        id.0,
+        &**name,
+        slug,
+        owner.0,
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    let owner = std::iter::once((owner, Role::Owner));
+    let everybody: Vec<_> = owner
+        .chain(members.iter().map(|member| (*member, Role::Member)))
+        .collect();
+    add_participants(tx, id, &everybody, now).await
+}
+
+async fn add_participants(
+    tx: &mut Tx,
+    chat: ChatId,
+    who: &[(UserId, Role)],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let ids: Vec<Uuid> = who.iter().map(|_| ParticipantId::new().0).collect();
+    let users: Vec<Uuid> = who.iter().map(|(user, _)| user.0).collect();
+    let roles: Vec<Role> = who.iter().map(|(_, role)| *role).collect();
+    sqlx::query!(
+        "insert into participants (id, chat_id, user_id, role, joined_at)
+         select new.id, $1, new.user_id, new.role, $5
+         from unnest($2::uuid[], $3::uuid[], $4::text[]) as new (id, user_id, role)",
+        chat.0,
+        &ids,
+        &users,
+        &roles as &[Role],
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Which people these ids stand for: each is a person, or a direct chat of `owner`'s with one. Unknown ids are left out.
+pub(super) async fn people_behind(tx: &mut Tx, owner: UserId, ids: &[Uuid]) -> Result<Vec<(Uuid, UserId)>> {
+    let rows = sqlx::query!(
+        r#"select u.id as "given!", u.id as "user_id!: UserId" from users u where u.id = any($1)
+           union all
+           select c.id, case when c.first_id = $2 then c.second_id else c.first_id end
+           from chats c where c.id = any($1) and $2 in (c.first_id, c.second_id)"#,
+        ids,
+        owner.0,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.given, row.user_id)).collect())
+}
+
+pub(super) async fn id_of_slug(tx: &mut Tx, slug: &str) -> Result<Option<ChatId>> {
+    let id = sqlx::query_scalar!("select id from chats where slug = $1", slug);
+    Ok(id.fetch_optional(tx.conn()).await?)
+}
+
+/// A page of the chats that `user` is in.
+pub(super) async fn page(
+    tx: &mut Tx,
+    user: UserId,
+    before: Option<ChatCursor>,
+    limit: i64,
+) -> Result<Vec<ChatId>> {
+    let ids = sqlx::query_scalar!(
+        "select c.id from participants p join chats c on c.id = p.chat_id
+         where p.user_id = $1 and p.left_at is null and c.deleted_at is null
+           and ($2::timestamptz is null or (coalesce(c.last_message_at, c.created_at), c.id) < ($2, $3))
+         order by coalesce(c.last_message_at, c.created_at) desc, c.id desc
+         limit $4",
+        user.0,
+        before.map(|cursor| cursor.at),
+        before.map(|cursor| cursor.id.0),
+        limit,
+    );
+    Ok(ids.fetch_all(tx.conn()).await?)
+}
+
+/// These chats as `viewer`, who is in all of them, sees them; in the order of the ids.
+pub(super) async fn chats(
+    tx: &mut Tx,
+    settings: &Settings,
+    viewer: UserId,
+    ids: &[ChatId],
+) -> Result<Vec<Chat>> {
+    let uuids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"select c.id, c.type as "kind: ChatType", c.name, c.slug, c.avatar_key, c.owner_id as "owner_id?", c.last_message_at,
+                  c.created_at, c.updated_at,
+                  (select count(*) from messages m
+                   where m.chat_id = c.id and m.seq > p.read_seq and m.sender_id is distinct from $2
+                     and m.deleted_at is null) as "unread!"
+           from chats c join participants p on p.chat_id = c.id and p.user_id = $2
+           where c.id = any($1)"#,
+        &uuids,
+        viewer.0,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let members = sqlx::query!(
+        r#"select id, chat_id, user_id, role as "role: Role", joined_at from participants
+           where chat_id = any($1) and left_at is null
+           order by user_id <> $2, joined_at, id"#,
+        &uuids,
+        viewer.0,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let users: Vec<UserId> = members.iter().map(|member| member.user_id).collect();
+    let people = accounts::people(tx, settings, &users).await?;
+    let participants_of = |chat: ChatId| {
+        let of_chat = members.iter().filter(move |member| member.chat_id == chat);
+        let participants = of_chat.filter_map(|member| {
+            let user = people.get(&member.user_id)?.clone().into();
+            Some(Participant {
+                id: member.id,
+                user_id: member.user_id,
+                role: member.role,
+                joined_at: member.joined_at,
+                user,
+            })
+        });
+        participants.collect::<Vec<_>>()
+    };
+    let mut chats: Vec<Chat> = rows
+        .into_iter()
+        .map(|row| {
+            let participants = participants_of(row.id);
+            Chat {
+                id: row.id,
+                kind: row.kind,
+                name: row.name,
+                slug: row.slug,
+                avatar_url: row.avatar_key.map(|key| settings.image_url(&key)),
+                owner_id: row.owner_id,
+                participant_count: participants.len(),
+                participants,
+                unread_count: row.unread,
+                last_message_at: row.last_message_at,
+                created_at: row.created_at,
+                updated_at: row.updated_at,
+            }
+        })
+        .collect();
+    chats.sort_by_key(|chat| ids.iter().position(|id| *id == chat.id));
+    Ok(chats)
+}

@@ -1,0 +1,101 @@
+//! Who knows whom: requests, and what becomes of them.
+
+pub mod accept;
+pub mod list;
+pub mod reject;
+pub mod request;
+mod store;
+
+use std::collections::HashMap;
+
+use shared::{
+    UserId,
+    account::User,
+    contact::{Contact, ContactRequest, Person, RequestStatus},
+};
+
+use self::store::Relation;
+pub use self::store::are_contacts;
+use crate::{
+    db::Tx,
+    error::{Error, Result},
+    features::{Backend, accounts, chats},
+};
+
+/// The two people of a relation.
+async fn people_of(backend: &Backend, tx: &mut Tx, relation: &Relation) -> Result<HashMap<UserId, User>> {
+    accounts::people(tx, &backend.settings, &[relation.first_id, relation.second_id]).await
+}
+
+/// A request as `viewer`, one of the two, sees it.
+fn request_for(
+    viewer: UserId,
+    relation: &Relation,
+    people: &HashMap<UserId, User>,
+    status: RequestStatus,
+) -> Result<ContactRequest> {
+    let person = |id: UserId| {
+        people
+            .get(&id)
+            .ok_or_else(|| Error::internal("a relation with nobody"))
+    };
+    let (sender, receiver) = (relation.requested_by, relation.other(relation.requested_by));
+    let other = relation.other(viewer);
+    Ok(ContactRequest {
+        id: relation.id,
+        sender_id: sender,
+        receiver_id: receiver,
+        sender: (viewer != sender)
+            .then(|| person(sender).map(Person::from))
+            .transpose()?,
+        receiver: person(receiver)?.into(),
+        status,
+        created_at: relation.created_at,
+        requested_by: sender,
+        user_id: viewer,
+        contact_id: other,
+        contact: person(other)?.clone(),
+    })
+}
+
+/// An accepted relation as `viewer`, one of the two, sees it.
+fn contact_for(
+    viewer: UserId,
+    relation: &Relation,
+    chat: shared::ChatId,
+    people: &HashMap<UserId, User>,
+) -> Result<Contact> {
+    let other = relation.other(viewer);
+    let user = people
+        .get(&other)
+        .ok_or_else(|| Error::internal("a relation with nobody"))?
+        .clone();
+    Ok(Contact {
+        id: chat,
+        username: user.username.to_string(),
+        display_name: user.display_name.clone(),
+        avatar_url: user.avatar_url.clone(),
+        status: user.status,
+        last_seen: user.last_seen,
+        is_blocked: false,
+        chat_id: chat,
+        user_id: viewer,
+        contact_id: other,
+        relation_id: relation.id,
+        contact_status: RequestStatus::Accepted,
+        requested_by: relation.requested_by,
+        created_at: relation.created_at,
+        accepted_at: relation.accepted_at,
+        user,
+    })
+}
+
+/// What both see of a relation that has just been accepted, and the chat that it opened.
+async fn accepted(backend: &Backend, tx: &mut Tx, relation: &Relation) -> Result<[Contact; 2]> {
+    let chat = chats::ensure_direct(backend, tx, relation.first_id, relation.second_id).await?;
+    let people = people_of(backend, tx, relation).await?;
+    Ok([
+        contact_for(relation.first_id, relation, chat.id, &people)?,
+        contact_for(relation.second_id, relation, chat.id, &people)?,
+    ])
+}

@@ -1,0 +1,41 @@
+//! Read a chat, page by page, backwards from the newest message.
+
+use shared::{
+    ChatId,
+    message::{MessagePage, ReadHistory},
+    problem::Reason,
+};
+
+use super::store;
+use crate::{
+    error::{Error, Result},
+    features::{Backend, Caller, chats},
+};
+
+pub async fn history(
+    backend: &Backend,
+    caller: &Caller,
+    chat: ChatId,
+    ask: ReadHistory,
+) -> Result<MessagePage> {
+    let mut tx = backend.begin().await?;
+    let place = chats::place_of(&mut tx, caller.user, chat)
+        .await?
+        .ok_or(Error::NotFound("chat"))?;
+    if !place.is_member {
+        return Err(Error::Forbidden(Reason::ChatLeft));
+    }
+    // One more than wanted tells whether there are more.
+    let mut newest_first = store::page(&mut tx, chat, ask.cursor, ask.limit.sql() + 1).await?;
+    let has_more = newest_first.len() > ask.limit.get();
+    newest_first.truncate(ask.limit.get());
+    newest_first.reverse();
+    let data = store::messages(&mut tx, &backend.settings, &newest_first).await?;
+    let cursor = data.first().map(|message| message.created_at);
+    Ok(MessagePage {
+        data,
+        cursor,
+        next_cursor: cursor.filter(|_| has_more),
+        has_more,
+    })
+}

@@ -1,0 +1,6 @@
+//! Messages: sending them, and reading what was sent.
+
+pub mod history;
+mod rules;
+pub mod send;
+mod store;

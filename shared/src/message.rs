@@ -1,0 +1,132 @@
+//! Messages.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    ChatId, MessageId, UserId,
+    contact::Person,
+    page::Limit,
+    text::{ClientKey, MessageText, Metadata},
+};
+
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMessage {
+    pub content: MessageText,
+    #[serde(default)]
+    pub content_type: SentType,
+    /// Anything; it comes back untouched.
+    #[serde(default)]
+    pub metadata: Metadata,
+    /// A message of the same chat.
+    pub reply_to_id: Option<MessageId>,
+    /// Sending again with the same key gives the first message, for ever. Also as the header `Idempotency-Key`.
+    pub client_message_id: Option<ClientKey>,
+}
+
+/// What people may send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SentType {
+    #[default]
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(
+    feature = "sqlx",
+    derive(sqlx::Type),
+    sqlx(type_name = "text", rename_all = "lowercase")
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ContentType {
+    Text,
+    Image,
+    System,
+}
+
+/// How far a message got, as its sender sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryStatus {
+    Sent,
+    /// Somebody has it.
+    Delivered,
+    /// Somebody has read it.
+    Read,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    pub id: MessageId,
+    pub chat_id: ChatId,
+    /// Null for what the system says.
+    pub sender_id: Option<UserId>,
+    pub sender: Option<Person>,
+    /// Harmless HTML.
+    #[schema(example = "Hello <strong>Bob</strong>")]
+    pub content: String,
+    pub content_type: ContentType,
+    #[schema(value_type = Object)]
+    pub metadata: Box<RawValue>,
+    pub reply_to_id: Option<MessageId>,
+    pub reply_to: Option<Quote>,
+    pub is_edited: bool,
+    pub edited_at: Option<DateTime<Utc>>,
+    pub is_deleted: bool,
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// Strictly increasing within a chat.
+    pub created_at: DateTime<Utc>,
+    #[schema(value_type = Vec<Object>)]
+    pub reactions: [(); 0],
+    pub delivery_status: DeliveryStatus,
+    pub read_count: ReadCount,
+    #[schema(value_type = Vec<Object>)]
+    pub attachments: [(); 0],
+}
+
+/// The message that another one answers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Quote {
+    pub id: MessageId,
+    pub sender_id: Option<UserId>,
+    pub sender: Option<Person>,
+    pub content: String,
+    pub content_type: ContentType,
+    pub created_at: DateTime<Utc>,
+}
+
+/// How many of the recipients have read a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReadCount {
+    pub total: i64,
+    pub read: i64,
+}
+
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct ReadHistory {
+    /// `createdAt` of the first message of the page that one has.
+    pub cursor: Option<DateTime<Utc>>,
+    #[serde(default)]
+    #[param(inline, required = false)]
+    pub limit: Limit<50, 100>,
+}
+
+/// Messages, the oldest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagePage {
+    pub data: Vec<Message>,
+    /// `createdAt` of the first message.
+    pub cursor: Option<DateTime<Utc>>,
+    /// The cursor of the next older page, if there is one.
+    pub next_cursor: Option<DateTime<Utc>>,
+    pub has_more: bool,
+}
