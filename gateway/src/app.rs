@@ -20,7 +20,7 @@ use crate::{
     features::{
         Backend, Settings,
         auth::{passwords::Passwords, tokens::AccessTokens},
-        media::blobs::Blobs,
+        media::{blobs::Blobs, thumbnails::Thumbnails},
     },
     lifecycle::Tasks,
     limits::{Attempts, Limits, Together},
@@ -101,6 +101,7 @@ impl App {
             limits: Limits::new(&config.limits, together, clock.clone(), metrics.clone()),
             passwords: Passwords::start(&config.auth, limits_are_on, metrics.clone())
                 .map_err(|e| anyhow::anyhow!("{e:?}"))?,
+            thumbnails: Thumbnails::default(),
             access_tokens: AccessTokens::new(&config.auth),
             sessions: Default::default(),
             health: Default::default(),

@@ -112,9 +112,9 @@ impl Tasks {
                 };
                 info!(signal = name, step, "Asked to stop");
                 if step == "drain" {
-                    tasks.draining.cancel()
+                    tasks.draining.cancel();
                 } else {
-                    tasks.cut.cancel()
+                    tasks.cut.cancel();
                 }
             }
         });

@@ -16,7 +16,7 @@ pub fn noon() -> DateTime<Utc> {
 
 pub fn alice() -> User {
     person(
-        Uuid::from_u128(0x019a_0000_0000_7000_8000_00000000a11c),
+        Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_a11c),
         "alice",
         "Alice",
     )
@@ -24,7 +24,7 @@ pub fn alice() -> User {
 
 pub fn bob() -> User {
     person(
-        Uuid::from_u128(0x019a_0000_0000_7000_8000_0000000000b0),
+        Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_00b0),
         "bob",
         "Bob",
     )

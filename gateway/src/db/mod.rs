@@ -107,7 +107,10 @@ async fn wait_for(options: &PgConnectOptions) -> anyhow::Result<()> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let error = match options.connect().await {
-            Ok(connection) => return Ok(drop(sqlx::Connection::close(connection).await)),
+            Ok(connection) => {
+                let _ = sqlx::Connection::close(connection).await;
+                return Ok(());
+            }
             // It is there and said no: waiting will not help.
             Err(error @ sqlx::Error::Database(_)) if !starting(&error) => {
                 return Err(error).context("PostgreSQL refuses us: check DATABASE_URL");

@@ -22,7 +22,7 @@ use crate::{
     error::Result,
     features::{
         auth::{passwords::Passwords, tokens::AccessTokens},
-        media::blobs::Blobs,
+        media::{blobs::Blobs, thumbnails::Thumbnails},
     },
     limits::{Attempts, Limits},
     telemetry::metrics::Metrics,
@@ -38,6 +38,7 @@ pub struct Backend {
     pub limits: Limits,
     pub attempts: Arc<Attempts>,
     pub passwords: Passwords,
+    pub thumbnails: Thumbnails,
     pub access_tokens: AccessTokens,
     pub sessions: sessions::Living,
     pub health: health::Health,

@@ -215,7 +215,7 @@ impl Drop for Attempt {
         if let Some(reserved) = self.of.take() {
             let tasks = reserved.attempts.tasks.clone();
             tasks.spawn("give back a log-in attempt", async move {
-                reserved.ask_end(false).await
+                reserved.ask_end(false).await;
             });
         }
     }

@@ -40,6 +40,9 @@ struct World {
     refresh_token: String,
 }
 
+/// One white pixel.
+const GIF: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+
 fn nothing(_: &World) -> Value {
     Value::Null
 }
@@ -103,6 +106,9 @@ fn table() -> Vec<Expectation> {
         },
         Expectation { operation: "get /api/users/me", ..PRIVATE },
         Expectation { operation: "put /api/users/me", body: |_| json!({}), ..PRIVATE },
+        Expectation { operation: "patch /api/users/me/avatar", ..PRIVATE },
+        // An address that cannot be guessed is all it takes; this one leads nowhere.
+        Expectation { operation: "get /media/{key}", ada: 404, stranger: 404, nobody: 404, ..PUBLIC },
         Expectation { operation: "get /api/users/search", ..PRIVATE },
         Expectation { operation: "get /api/users/{id}", id: |world| &world.ada, stranger: 403, ..PRIVATE },
         Expectation { operation: "get /api/contacts", ..PRIVATE },
@@ -235,6 +241,13 @@ async fn everybody_gets_what_is_theirs() {
             path += "?q=a";
         }
         let call = async |door: &Rest| {
+            if path.ends_with("/avatar") {
+                return door
+                    .upload(method.clone(), &path, "avatar", "a.gif", "image/gif", GIF)
+                    .await
+                    .unwrap()
+                    .status;
+            }
             let body = Some((row.body)(&world)).filter(|body| !body.is_null());
             door.ask(method.clone(), &path, body).await.unwrap().status
         };

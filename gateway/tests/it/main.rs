@@ -1,9 +1,15 @@
 //! The gateway from outside: real replicas, real sockets, a real PostgreSQL, Redis and S3 server.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets something unexpected has failed"
+)]
+
 mod access;
 mod accounts;
 mod architecture;
 mod auth;
+mod avatars;
 mod bad_input;
 mod chats;
 mod cluster;

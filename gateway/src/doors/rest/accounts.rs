@@ -6,20 +6,21 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Rest,
-    extract::{Json, PathId},
+    extract::{Image, ImageField, Json, PathId},
     wrapped::UserAnswer,
 };
 use crate::{
     error::Result,
     features::{
         Caller,
-        accounts::{profile, update},
+        accounts::{avatar, profile, update},
     },
 };
 
 pub(super) fn router() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .routes(routes!(get_me, put_me))
+        .routes(routes!(patch_avatar))
         .routes(routes!(get_user))
 }
 
@@ -42,6 +43,35 @@ async fn put_me(
     Json(change): Json<UpdateProfile>,
 ) -> Result<Answer<UserAnswer>> {
     Ok(Answer(update::update(&rest, &caller, change).await?.into()))
+}
+
+/// Change the caller's picture.
+///
+/// JPEG, PNG, GIF or WebP by content, at most 10 MiB and 4096 pixels a side. It is cut to a square of 300 pixels, upright and
+/// without anything that the camera added.
+#[utoipa::path(patch, path = "/users/me/avatar", tag = "users", operation_id = "changeAvatar",
+    request_body(content = AvatarForm, content_type = "multipart/form-data"),
+    responses((status = 200, body = UserAnswer)))]
+async fn patch_avatar(
+    State(rest): State<Rest>,
+    caller: Caller,
+    image: Image<Avatar>,
+) -> Result<Answer<UserAnswer>> {
+    Ok(Answer(avatar::change(&rest, &caller, image.bytes).await?.into()))
+}
+
+/// The field that holds the picture.
+struct Avatar;
+
+impl ImageField for Avatar {
+    const NAMES: &[&str] = &["avatar"];
+}
+
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the form")]
+struct AvatarForm {
+    #[schema(value_type = String, format = Binary)]
+    avatar: Vec<u8>,
 }
 
 /// The profile of a contact, or of somebody in a common chat.

@@ -1,14 +1,14 @@
 //! From a request to what a use case takes: who asks, and for what. Everything that does not fit is an `Error` of ours.
 
-use std::net::IpAddr;
+use std::{marker::PhantomData, net::IpAddr};
 
 use axum::{
     body::Body,
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, Multipart, Request, multipart::MultipartError},
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use shared::problem::Reason;
@@ -23,6 +23,10 @@ use crate::{
 
 /// A JSON body may have this many bytes (contract Q18).
 const JSON_LIMIT: usize = 1024 * 1024;
+/// An image may have this many bytes (contract 5.2).
+const IMAGE_LIMIT: usize = 10 * 1024 * 1024;
+/// What a form adds to the image in it.
+const FORM_OVERHEAD: usize = 64 * 1024;
 /// A body that is too large is read up to here, so that the client gets to see our answer instead of a broken connection.
 const READ_AND_DROPPED: u64 = 16 * 1024 * 1024;
 /// A body that trickles in is given up after this.
@@ -247,6 +251,69 @@ fn misfit(path: &str, complaint: &str) -> Error {
         complaint
     };
     Error::invalid(field, complaint)
+}
+
+/// Which fields of a form may hold the image.
+pub trait ImageField: Send {
+    const NAMES: &[&str];
+}
+
+/// The image in a form.
+#[derive(Debug)]
+pub struct Image<F> {
+    pub bytes: Bytes,
+    field: PhantomData<F>,
+}
+
+impl<F: ImageField> FromRequest<Rest> for Image<F> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, rest: &Rest) -> Result<Self> {
+        let announced = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: u64| length > (IMAGE_LIMIT + FORM_OVERHEAD) as u64) {
+            if announced.is_some_and(|length| length <= 2 * READ_AND_DROPPED) {
+                drop_body(request.into_body()).await;
+            }
+            return Err(image_too_large());
+        }
+        let form = request.map(|body| Body::new(Limited::new(body, IMAGE_LIMIT + FORM_OVERHEAD)));
+        let read = tokio::time::timeout(BODY_TIMEOUT, read_image(form, rest, F::NAMES));
+        let bytes = read
+            .await
+            .map_err(|_| Error::invalid("body", "did not arrive in time"))??;
+        Ok(Self {
+            bytes,
+            field: PhantomData,
+        })
+    }
+}
+
+async fn read_image(form: Request, rest: &Rest, names: &[&str]) -> Result<Bytes> {
+    let mut form = Multipart::from_request(form, rest)
+        .await
+        .map_err(|_| Error::Unsupported("Please send a form (Content-Type: multipart/form-data).".into()))?;
+    let broken = |error: MultipartError| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => image_too_large(),
+        _ => Error::invalid("body", "is not a complete form"),
+    };
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        if !field.name().is_some_and(|name| names.contains(&name)) {
+            continue;
+        }
+        let bytes = field.bytes().await.map_err(broken)?;
+        if bytes.len() > IMAGE_LIMIT {
+            return Err(image_too_large());
+        }
+        return Ok(bytes);
+    }
+    Err(Error::invalid(names[0], "is required"))
+}
+
+fn image_too_large() -> Error {
+    Error::TooLarge("The image must not be larger than 10 MiB.".into())
 }
 
 /// What stands behind the question mark.

@@ -6,6 +6,7 @@ mod chats;
 mod contacts;
 mod extract;
 pub mod health;
+mod media;
 mod messages;
 pub mod openapi;
 pub mod problem;
@@ -49,6 +50,7 @@ fn routes() -> OpenApiRouter<Rest> {
     OpenApiRouter::with_openapi(openapi::base())
         .nest("/api", api.merge(health::router()))
         .merge(health::router())
+        .merge(media::router())
 }
 
 pub fn router(rest: Rest) -> Router {

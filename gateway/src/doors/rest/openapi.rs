@@ -28,6 +28,7 @@ use utoipa::{
         (name = "contacts", description = "Who knows whom"),
         (name = "chats", description = "Conversations"),
         (name = "messages", description = "Sending and reading"),
+        (name = "media", description = "Images"),
         (name = "health", description = "For probes"),
     )
 )]

@@ -1,5 +1,6 @@
 //! People, as others see them.
 
+pub mod avatar;
 pub mod profile;
 mod store;
 pub mod update;

@@ -132,3 +132,26 @@ pub(super) async fn update(
     .await?;
     Ok(())
 }
+
+/// Show another picture. Says which one was shown before.
+pub(super) async fn replace_avatar(
+    tx: &mut Tx,
+    caller: &Caller,
+    key: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<String>> {
+    let old = sqlx::query_scalar!(
+        "select avatar_key from users where id = $1 for update",
+        caller.user.0
+    );
+    let old = old.fetch_one(tx.conn()).await?;
+    sqlx::query!(
+        "update users set avatar_key = $2, updated_at = $3 where id = $1",
+        caller.user.0,
+        key,
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(old)
+}

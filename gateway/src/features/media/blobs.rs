@@ -6,7 +6,9 @@ use aws_sdk_s3::{
     Client,
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
     error::DisplayErrorContext,
+    operation::get_object::GetObjectError,
 };
+use bytes::Bytes;
 use tracing::{info, warn};
 
 use crate::{
@@ -17,6 +19,13 @@ use crate::{
 /// How long one attempt may take; a storage that is away must not hold up whoever asks.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// What is kept under a key.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    pub content_type: String,
+    pub bytes: Bytes,
+}
 
 #[derive(Clone)]
 pub struct Blobs {
@@ -53,6 +62,66 @@ impl Blobs {
         asked
             .map(drop)
             .map_err(|error| Error::unavailable(DisplayErrorContext(error).to_string()))
+    }
+
+    /// Keep an image under a key that nobody can guess. What was kept is never changed.
+    pub async fn put(&self, key: &str, content_type: &str, bytes: Vec<u8>) -> Result<()> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .body(bytes.into());
+        put.send()
+            .await
+            .map(drop)
+            .map_err(|error| Error::unavailable(DisplayErrorContext(error).to_string()))
+    }
+
+    pub async fn get(&self, key: &str) -> Result<Option<Blob>> {
+        let object = match self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+        {
+            Ok(object) => object,
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(GetObjectError::is_no_such_key) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(Error::unavailable(DisplayErrorContext(error).to_string())),
+        };
+        let content_type = object
+            .content_type
+            .unwrap_or_else(|| "application/octet-stream".to_owned());
+        let bytes = object
+            .body
+            .collect()
+            .await
+            .map_err(Error::unavailable)?
+            .into_bytes();
+        Ok(Some(Blob { content_type, bytes }))
+    }
+
+    /// Remove an image. Nobody waits for it and nothing depends on it: a failure leaves an object that nobody refers to.
+    pub async fn remove(&self, key: &str) {
+        if let Err(error) = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+        {
+            warn!(key, error = %DisplayErrorContext(error), "Cannot remove an image");
+        }
     }
 
     /// Make the bucket if it is missing; keep trying while the storage is away.

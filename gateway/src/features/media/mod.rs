@@ -1,3 +1,5 @@
 //! Images.
 
 pub mod blobs;
+pub mod fetch;
+pub mod thumbnails;

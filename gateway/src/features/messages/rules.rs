@@ -30,7 +30,7 @@ fn entity_length(text: &str) -> usize {
     let Some(end) = body.bytes().take(32).position(|b| b == b';') else {
         return 0;
     };
-    let name = body[..end].as_bytes();
+    let name = &body.as_bytes()[..end];
     let is_entity = match name {
         [b'#', b'x' | b'X', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit),
         [b'#', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
