@@ -7,6 +7,7 @@
 use std::{any::Any, future::Future, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, error, error_span, info, warn};
@@ -119,6 +120,15 @@ impl Tasks {
             }
         });
         Ok(())
+    }
+}
+
+/// Each connection is an open file, and shells allow a thousand; take as many as this process may.
+pub fn allow_many_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "Cannot raise the limit of open files: connections beyond it will be refused");
     }
 }
 

@@ -11,7 +11,7 @@ use gateway::{
     config::Config,
     db,
     doors::rest::openapi,
-    telemetry,
+    lifecycle, telemetry,
 };
 
 #[tokio::main]
@@ -29,6 +29,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(config) => {
             telemetry::start(&config.telemetry)?;
+            lifecycle::allow_many_connections();
             let app = App::start(&config, Listeners::bind(&config.http)?, Clock::default()).await?;
             app.tasks.obey_signals()?;
             app.run().await;

@@ -13,7 +13,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
 };
-use tracing::{Instrument, error, info, info_span};
+use tracing::{Instrument, error, field::Empty, info, info_span};
 use uuid::Uuid;
 
 use super::rest::{self, Rest, problem};
@@ -32,9 +32,13 @@ pub struct RequestId(pub String);
 
 pub fn router(rest: Rest, cors_origins: &[String]) -> Router {
     let backend = rest.backend.clone();
-    let router = rest::router(rest);
+    dressed(rest::router(rest), backend, cors_origins)
+}
+
+/// The routes, with everything around them that is the same for all.
+pub fn dressed(routes: Router, backend: Arc<Backend>, cors_origins: &[String]) -> Router {
     // The last layer is the outermost.
-    router
+    routes
         .fallback(|| async { problem::nothing_here() })
         .method_not_allowed_fallback(|| async { problem::wrong_method() })
         .layer(CatchPanicLayer::custom({
@@ -99,7 +103,7 @@ async fn observe(State(backend): State<Arc<Backend>>, mut request: Request, next
 
     let metrics = &backend.metrics;
     let _under_way = UnderWay::new(&metrics.requests_under_way);
-    let span = info_span!("request", request_id = %id);
+    let span = info_span!("request", request_id = %id, user = Empty);
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let (took, status) = (started.elapsed(), response.status().as_u16());

@@ -1,6 +1,6 @@
 //! Who asks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use shared::{SessionId, UserId};
 
@@ -19,4 +19,17 @@ pub struct Visitor {
     /// What their device calls itself.
     pub device_name: Option<String>,
     pub user_agent: Option<String>,
+}
+
+impl Visitor {
+    /// Whom a limit by address counts: the address, or the network of an IPv6 one, because whoever has one has all of its /64.
+    pub fn network(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(_) => self.address,
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            }
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub fn start(config: &Telemetry) -> anyhow::Result<()> {
                 fmt::layer()
                     .json()
                     .flatten_event(true)
-                    .with_current_span(false)
+                    .with_span_list(false)
                     .with_writer(std::io::stdout),
             )
             .try_init()?,

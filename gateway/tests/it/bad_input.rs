@@ -316,3 +316,43 @@ async fn hostile_texts_come_back_as_they_are_or_not_at_all() {
         .unwrap();
     assert_eq!(answer.body["displayName"], Value::from("Ada"));
 }
+
+#[tokio::test]
+async fn a_panic_ends_one_request_only() {
+    let cluster = Cluster::start().await;
+    let backend = cluster.replicas[0].backend.clone();
+    let routes = axum::Router::new()
+        .route(
+            "/panic",
+            axum::routing::get(async || -> () { panic!("a secret cause") }),
+        )
+        .route("/fine", axum::routing::get(async || "fine"));
+    let router = gateway::doors::http::dressed(routes, backend, &["http://localhost:5173".to_owned()]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rest = tools::client::Rest::new(format!("http://{}", listener.local_addr().unwrap()));
+    let tasks = cluster.replicas[0].tasks.clone();
+    tasks.spawn(
+        "a door that panics",
+        gateway::doors::serve::serve(listener, router, tasks.clone()),
+    );
+    for _ in 0..3 {
+        let answer = rest
+            .with_header("origin", "http://localhost:5173")
+            .get("/panic")
+            .await
+            .unwrap();
+        assert_is_problem(&answer, 500, "INTERNAL_ERROR");
+        assert!(!answer.text.contains("secret"), "{}", answer.text);
+        assert!(answer.header("access-control-allow-origin").is_some());
+        rest.get("/fine").await.unwrap().expect(200).unwrap();
+    }
+    assert!(
+        cluster
+            .ops(0)
+            .get("/metrics")
+            .await
+            .unwrap()
+            .text
+            .contains("messenger_panics_total 3")
+    );
+}

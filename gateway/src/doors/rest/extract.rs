@@ -45,7 +45,9 @@ impl FromRequestParts<Rest> for Caller {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         let token = token.ok_or(Error::Unauthenticated(Reason::TokenInvalid))?;
-        identify(&rest.backend, token).await
+        let caller = identify(&rest.backend, token).await?;
+        tracing::Span::current().record("user", tracing::field::display(caller.user));
+        Ok(caller)
     }
 }
 

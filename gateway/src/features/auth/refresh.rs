@@ -20,7 +20,7 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(60);
 
 pub async fn refresh(backend: &Backend, visitor: &Visitor, ask: Refresh) -> Result<LoggedIn> {
-    backend.limits.check(Limited::Refresh, visitor.address).await?;
+    backend.limits.check(Limited::Refresh, visitor.network()).await?;
     let invalid = || Error::Unauthenticated(Reason::RefreshTokenInvalid);
     let token = RefreshToken::parse(&ask.refresh_token).ok_or_else(invalid)?;
     let now = backend.clock.now();

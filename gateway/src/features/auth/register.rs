@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub async fn register(backend: &Backend, visitor: &Visitor, ask: Register) -> Result<LoggedIn> {
-    backend.limits.check(Limited::Register, visitor.address).await?;
+    backend.limits.check(Limited::Register, visitor.network()).await?;
     if ask.password.secret() != &ask.password_confirm {
         return Err(Error::invalid(
             "passwordConfirm",
