@@ -287,7 +287,7 @@ fn digestible(password: &Secret<String>) -> Vec<u8> {
 
 /// On Linux, priorities belong to threads: the calling one steps behind all others of this process.
 fn be_nice() {
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
         error!(%error, "Cannot lower the priority of password hashing; log-ins may slow down other requests");
     }
 }
