@@ -72,7 +72,12 @@ pub struct App {
 }
 
 impl App {
-    pub async fn start(config: &Config, listeners: Listeners, clock: Clock) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: &Config,
+        listeners: Listeners,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> anyhow::Result<Self> {
         for warning in config.warnings() {
             warn!("{warning}");
         }
@@ -82,7 +87,6 @@ impl App {
         let db = Db::connect(&config.database).await?;
         let bus = Bus::new(&config.redis)?;
         let blobs = Blobs::new(&config.storage);
-        let tasks = Tasks::default();
         let metrics = Arc::new(Metrics::new(vec![db.collector()]));
         let limits_are_on = config.limits.rate_limits == Switch::On;
         let together = Together::new(

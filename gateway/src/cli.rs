@@ -1,8 +1,8 @@
 //! What can be asked of the program: `gateway serve | migrate | openapi | check-config`.
 
-use std::{fmt::Write, path::PathBuf};
+use std::{env, fmt::Write, path::PathBuf};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, Config};
 
@@ -12,6 +12,31 @@ use crate::config::{self, Config};
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What the command line and the environment ask for. Exits with an explanation if that makes no sense.
+    ///
+    /// A variable that is set to nothing counts as not set: that is what `NAME=${NAME:-}` in a compose file means.
+    pub fn read() -> Self {
+        let mut cli = Self::command();
+        let names: Vec<String> = cli
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        for name in names {
+            cli = cli.mut_subcommand(name, |command| {
+                command.mut_args(|arg| {
+                    let is_empty = arg
+                        .get_env()
+                        .and_then(env::var_os)
+                        .is_some_and(|value| value.is_empty());
+                    if is_empty { arg.env(None::<&str>) } else { arg }
+                })
+            });
+        }
+        Self::from_arg_matches(&cli.get_matches()).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,13 +74,12 @@ pub fn env_example() -> String {
     let serve = cli.find_subcommand("serve").expect("there is a serve command");
     let mut heading = None;
     for arg in serve.get_arguments() {
-        let Some(env) = arg.get_env() else { continue };
+        let Some(name) = arg.get_env() else { continue };
         if arg.get_help_heading() != heading {
             heading = arg.get_help_heading();
             let _ = write!(text, "\n# ---- {} ----\n", heading.unwrap_or("General"));
         }
-        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(text, "\n# {}", help.replace('\n', "\n# "));
+        let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         let defaults: Vec<_> = arg
             .get_default_values()
             .iter()
@@ -65,12 +89,15 @@ pub fn env_example() -> String {
             .get_value_names()
             .map(|names| names.join(" "))
             .unwrap_or_default();
-        let env = env.to_string_lossy();
-        let _ = match (arg.is_required_set(), defaults.is_empty()) {
-            (true, _) => writeln!(text, "{env}={sample}"),
-            (false, false) => writeln!(text, "# {env}={}", defaults.join(",")),
-            (false, true) => writeln!(text, "# {env}=   ({sample})"),
+        let setting = match (arg.is_required_set(), defaults.is_empty()) {
+            (true, _) => format!("{env}={sample}", env = name.to_string_lossy()),
+            (false, false) => format!("# {env}={}", defaults.join(","), env = name.to_string_lossy()),
+            (false, true) => {
+                let _ = write!(help, "; unset, or such as {sample}");
+                format!("# {env}=", env = name.to_string_lossy())
+            }
         };
+        let _ = writeln!(text, "\n# {help}\n{setting}");
     }
     text
 }

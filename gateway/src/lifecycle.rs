@@ -63,6 +63,11 @@ impl Tasks {
         self.draining.is_cancelled()
     }
 
+    /// Resolves when the drain is asked for.
+    pub async fn draining(&self) {
+        self.draining.cancelled().await;
+    }
+
     /// Resolves when nothing new may be started.
     pub async fn closing(&self) {
         self.closing.cancelled().await;

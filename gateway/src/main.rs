@@ -3,7 +3,6 @@
 use std::{fs, process::ExitCode};
 
 use anyhow::{Context, Result};
-use clap::Parser;
 use gateway::{
     app::{App, Listeners},
     cli::{Cli, Command},
@@ -11,12 +10,13 @@ use gateway::{
     config::Config,
     db,
     doors::rest::openapi,
-    lifecycle, telemetry,
+    lifecycle::{self, Tasks},
+    telemetry,
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::parse().command).await {
+    match run(Cli::read().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gateway: {error:#}");
@@ -30,9 +30,19 @@ async fn run(command: Command) -> Result<()> {
         Command::Serve(config) => {
             telemetry::start(&config.telemetry)?;
             lifecycle::allow_many_connections();
-            let app = App::start(&config, Listeners::bind(&config.http)?, Clock::default()).await?;
-            app.tasks.obey_signals()?;
-            app.run().await;
+            // From the first moment on: whoever asks to stop while we still wait for the database is heard.
+            let tasks = Tasks::default();
+            tasks.obey_signals()?;
+            let start = App::start(
+                &config,
+                Listeners::bind(&config.http)?,
+                Clock::default(),
+                tasks.clone(),
+            );
+            tokio::select! {
+                app = start => app?.run().await,
+                () = tasks.draining() => {}
+            }
             Ok(())
         }
         Command::Migrate(settings) => {

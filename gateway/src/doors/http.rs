@@ -1,11 +1,14 @@
 //! The public router: what every request passes on its way in, and every answer on its way out.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, Method, header};
@@ -49,7 +52,8 @@ pub fn dressed(routes: Router, backend: Arc<Backend>, cors_origins: &[String]) -
                 Error::internal("panic").into_response()
             }
         }))
-        .layer(axum::middleware::from_fn(problem::render))
+        .layer(from_fn(in_time))
+        .layer(from_fn(problem::render))
         .layer(cors(cors_origins))
         .layer(from_fn_with_state(backend, observe))
 }
@@ -87,7 +91,22 @@ fn cors(origins: &[String]) -> CorsLayer {
         ])
         .allow_headers(headers.collect::<Vec<_>>())
         .expose_headers([REQUEST_ID, header::RETRY_AFTER])
-        .max_age(std::time::Duration::from_secs(600))
+        .max_age(Duration::from_secs(600))
+}
+
+/// No request hangs, whatever hangs behind it: a server that was frozen in the middle of a statement breaks no connection and
+/// keeps no timeout of its own.
+async fn in_time(request: Request, next: Next) -> Response {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let patience = match request.uri().path() {
+        // These wait for their turn at password hashing, a thousand people in a row if need be.
+        "/api/auth/register" | "/api/auth/login" => 10 * MINUTE,
+        // A picture may come over a slow line.
+        "/api/users/me/avatar" => 2 * MINUTE,
+        _ => MINUTE / 3,
+    };
+    let answer = tokio::time::timeout(patience, next.run(request)).await;
+    answer.unwrap_or_else(|_| Error::unavailable("a request took too long").into_response())
 }
 
 /// Give the request its id, and say what became of it: in the answer, in one log line, in the metrics.

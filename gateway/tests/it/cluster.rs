@@ -14,6 +14,7 @@ use gateway::{
     cli::{Cli, Command},
     clock::Clock,
     config::Config,
+    lifecycle::Tasks,
 };
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
@@ -54,7 +55,7 @@ impl Cluster {
     /// One more replica. It serves until it is stopped or the test ends.
     pub async fn replica(&self) -> App {
         let listeners = Listeners::bind(&self.config.http).unwrap();
-        App::start(&self.config, listeners, self.clock.clone())
+        App::start(&self.config, listeners, self.clock.clone(), Tasks::default())
             .await
             .unwrap()
     }

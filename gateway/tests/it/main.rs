@@ -17,6 +17,7 @@ mod configuration;
 mod health;
 mod limits;
 mod openapi;
+mod program;
 mod search;
 mod shutdown;
 mod sick_services;

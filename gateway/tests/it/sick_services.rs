@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shared::secret::Secret;
+use sqlx::Connection;
 use tools::client::rest::PASSWORD;
 
 use crate::{
@@ -155,5 +156,47 @@ async fn a_replica_starts_without_redis_and_without_s3() {
     assert_eq!(
         health.body["services"],
         json!({"database": "ok", "redis": "error", "storage": "error"})
+    );
+}
+
+/// A statement that waits for a lock is given up by PostgreSQL; one whose PostgreSQL froze, by us.
+#[tokio::test]
+async fn no_request_hangs_behind_a_statement() {
+    let (cluster, database, _redis) = wired().await;
+    let ada = cluster.rest(0).register("ada").await.unwrap();
+    // Not over the wire that will freeze.
+    let services = crate::cluster::services();
+    let direct = through(
+        cluster.config.database.url.expose(),
+        target_of(&services.database_url),
+    );
+    let mut other = sqlx::PgConnection::connect(&direct).await.unwrap();
+    sqlx::raw_sql("begin; select from users for update")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let update = async || {
+        let started = Instant::now();
+        let answer = ada
+            .rest
+            .put("/api/users/me", json!({"status": "away"}))
+            .await
+            .unwrap();
+        (answer.status, started.elapsed())
+    };
+    let (status, took) = update().await;
+    assert!(
+        status == 503 && took < Duration::from_secs(5),
+        "{status} after {took:?}"
+    );
+
+    let freeze = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        database.set(Weather::Frozen);
+    };
+    let ((status, took), ()) = tokio::join!(update(), freeze);
+    assert!(
+        status == 503 && took < Duration::from_secs(40),
+        "{status} after {took:?}"
     );
 }

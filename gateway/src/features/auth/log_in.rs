@@ -36,9 +36,10 @@ pub async fn log_in(backend: &Backend, visitor: &Visitor, ask: LogIn) -> Result<
 async fn try_to_log_in(backend: &Backend, visitor: &Visitor, ask: LogIn) -> Result<LoggedIn> {
     let place = backend.passwords.log_in_place()?;
     let attempt = backend.attempts.begin(&ask.username).await?;
+    let turn = place.turn().await?;
     let known = store::known(&backend.db, &ask.username).await?;
     let hash = known.as_ref().map(|known| &*known.password_hash);
-    let fits = backend.passwords.verify(place, &ask.password, hash).await?;
+    let fits = backend.passwords.verify(&turn, &ask.password, hash).await?;
     let Some(known) = known.filter(|_| fits) else {
         attempt.failed().await;
         return Err(Error::Unauthenticated(Reason::WrongCredentials));

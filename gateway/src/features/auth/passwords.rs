@@ -29,13 +29,15 @@ use crate::{
 const BCRYPT_READS: usize = 72;
 /// Log-ins served for each registration while both wait.
 const LOG_INS_IN_A_ROW: u32 = 3;
+/// For each thread, so many of a lane work at once: enough to keep the thread busy while others talk to the database.
+const TURNS: usize = 4;
 /// However slow the machine was when it started, so many log-ins may wait for each thread.
 const LOG_INS_AT_LEAST: usize = 4;
 
 pub struct Passwords {
     lanes: Arc<Lanes>,
-    log_in_places: Arc<Semaphore>,
-    registration_places: Arc<Semaphore>,
+    log_ins: Admission,
+    registrations: Admission,
     cost: u32,
     threads: usize,
     /// About how long one hash keeps a thread.
@@ -45,11 +47,42 @@ pub struct Passwords {
     metrics: Arc<Metrics>,
 }
 
-/// A place in one of the lanes; whoever has none is turned away before anything is computed for them.
+/// Who may wait in a lane, and who of them may work: ask the database, be hashed, open a session. The others do nothing, so a
+/// thousand people who arrive at once do not fight for the connections that everybody else needs, too.
+struct Admission {
+    size: usize,
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+/// A place in one of the lanes; whoever has none is turned away before anything is done for them.
 #[derive(Debug)]
 pub struct Place {
     lane: Lane,
+    turns: Arc<Semaphore>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// A place whose turn has come. It lasts until whoever asked is served, or until their hash is computed if they hang up.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    lane: Lane,
+    _held: Arc<(Place, OwnedSemaphorePermit)>,
+}
+
+impl Place {
+    pub async fn turn(self) -> Result<Turn> {
+        let permit = self
+            .turns
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(Error::internal)?;
+        Ok(Turn {
+            lane: self.lane,
+            _held: Arc::new((self, permit)),
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +140,8 @@ impl Passwords {
         }
         Ok(Self {
             lanes,
-            log_in_places: Arc::new(Semaphore::new(log_ins)),
-            registration_places: Arc::new(Semaphore::new(config.registration_queue)),
+            log_ins: Admission::new(log_ins, threads),
+            registrations: Admission::new(config.registration_queue, threads),
             cost: config.bcrypt_cost,
             threads,
             one_hash,
@@ -119,19 +152,19 @@ impl Passwords {
 
     /// A place for a log-in.
     pub fn log_in_place(&self) -> Result<Place> {
-        self.place(Lane::LogIn, &self.log_in_places)
+        self.place(Lane::LogIn, &self.log_ins)
     }
 
     /// A place for a registration.
     pub fn registration_place(&self) -> Result<Place> {
-        self.place(Lane::Registration, &self.registration_places)
+        self.place(Lane::Registration, &self.registrations)
     }
 
-    fn place(&self, lane: Lane, places: &Arc<Semaphore>) -> Result<Place> {
-        let permit = places.clone().try_acquire_owned().map_err(|_| {
-            let waiting = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
-            let threads = u32::try_from(self.threads).unwrap_or(1);
-            let retry_after = (self.one_hash * waiting / threads).max(Duration::from_secs(1));
+    fn place(&self, lane: Lane, admission: &Admission) -> Result<Place> {
+        let permit = admission.places.clone().try_acquire_owned().map_err(|_| {
+            // Every place is taken: this is how long working them off takes.
+            let rounds = u32::try_from(admission.size / self.threads).unwrap_or(u32::MAX);
+            let retry_after = self.one_hash.saturating_mul(rounds).max(Duration::from_secs(1));
             Error::TooMany {
                 reason: Reason::Busy,
                 retry_after,
@@ -140,31 +173,32 @@ impl Passwords {
         })?;
         Ok(Place {
             lane,
+            turns: admission.turns.clone(),
             _permit: permit,
         })
     }
 
     /// The hash to keep.
-    pub async fn hash(&self, place: Place, password: &Secret<String>) -> Result<String> {
+    pub async fn hash(&self, turn: &Turn, password: &Secret<String>) -> Result<String> {
         let (secret, cost) = (digestible(password), self.cost);
-        self.run(place, move || bcrypt::hash(secret, cost)).await
+        self.run(turn, move || bcrypt::hash(secret, cost)).await
     }
 
     /// Does the password fit the hash? Without one it never does, and takes as long to say so.
-    pub async fn verify(&self, place: Place, password: &Secret<String>, hash: Option<&str>) -> Result<bool> {
+    pub async fn verify(&self, turn: &Turn, password: &Secret<String>, hash: Option<&str>) -> Result<bool> {
         let known = hash.is_some();
         let (secret, hash) = (digestible(password), hash.unwrap_or(&self.nobody).to_owned());
-        let fits = self.run(place, move || bcrypt::verify(secret, &hash)).await?;
+        let fits = self.run(turn, move || bcrypt::verify(secret, &hash)).await?;
         Ok(fits && known)
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        place: Place,
+        turn: &Turn,
         work: impl FnOnce() -> bcrypt::BcryptResult<T> + Send + 'static,
     ) -> Result<T> {
         let asked = Instant::now();
-        let (lane, labels) = (place.lane, place.lane.labels());
+        let (turn, lane, labels) = (turn.clone(), turn.lane, turn.lane.labels());
         let waiting = self.metrics.passwords_waiting.get_or_create(&labels).clone();
         waiting.inc();
         let (answer, outcome) = oneshot::channel();
@@ -174,7 +208,7 @@ impl Passwords {
             if !answer.is_closed() {
                 let _ = answer.send(work());
             }
-            drop(place);
+            drop(turn);
         };
         self.lanes.add(lane, Box::new(job));
         let outcome = outcome.await.map_err(Error::internal)?.map_err(Error::internal);
@@ -183,6 +217,16 @@ impl Passwords {
             .get_or_create(&labels)
             .observe(asked.elapsed().as_secs_f64());
         outcome
+    }
+}
+
+impl Admission {
+    fn new(places: usize, threads: usize) -> Self {
+        Self {
+            size: places,
+            places: Arc::new(Semaphore::new(places)),
+            turns: Arc::new(Semaphore::new(threads * TURNS)),
+        }
     }
 }
 
@@ -240,11 +284,6 @@ impl Lanes {
                 .wait(waiting)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    fn len(&self) -> usize {
-        let waiting = self.waiting();
-        waiting.log_ins.len() + waiting.registrations.len()
     }
 
     fn close(&self) {
@@ -324,7 +363,7 @@ mod tests {
         for _ in 0..5 {
             lanes.add(Lane::LogIn, job("log-in"));
         }
-        while lanes.len() > 0 {
+        for _ in 0..7 {
             lanes.next().unwrap()();
         }
         drop(seen);

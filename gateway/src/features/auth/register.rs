@@ -21,12 +21,12 @@ pub async fn register(backend: &Backend, visitor: &Visitor, ask: Register) -> Re
             "must be the same as the password",
         ));
     }
+    let turn = backend.passwords.registration_place()?.turn().await?;
     // Asked before the expensive part, and decided again by the constraint.
     if store::is_taken(&backend.db, &ask.username).await? {
         return Err(Error::Conflict(Reason::UsernameTaken));
     }
-    let place = backend.passwords.registration_place()?;
-    let hash = backend.passwords.hash(place, ask.password.secret()).await?;
+    let hash = backend.passwords.hash(&turn, ask.password.secret()).await?;
     let display_name = match ask.display_name {
         Some(name) => name,
         None => DisplayName::try_from(ask.username.to_string()).map_err(Error::internal)?,

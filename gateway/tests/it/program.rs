@@ -1,0 +1,188 @@
+//! The program itself: its exit codes, its logs, and how it takes signals.
+
+use std::{
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+use tools::client::Rest;
+
+use crate::cluster::{JWT_SECRET, config};
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn gateway(args: &[&str]) -> Command {
+    let config = config().await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+    command
+        .args(args)
+        .env_clear()
+        .env("DATABASE_URL", config.database.url.expose())
+        .env("REDIS_URL", config.redis.url.expose())
+        .env("REDIS_PREFIX", &config.redis.prefix)
+        .env("S3_ENDPOINT", &config.storage.endpoint)
+        .env("S3_ACCESS_KEY_ID", &config.storage.access_key_id)
+        .env("S3_SECRET_ACCESS_KEY", config.storage.secret_access_key.expose())
+        .env("S3_BUCKET", &config.storage.bucket)
+        .env("JWT_SECRET", JWT_SECRET)
+        .env("LISTEN", "127.0.0.1:0")
+        .env("OPS_LISTEN", "127.0.0.1:0")
+        .env("BCRYPT_COST", "4")
+        .env("LOG_FORMAT", "json")
+        .kill_on_drop(true);
+    command
+}
+
+/// A gateway that serves, and its log.
+struct Serving {
+    child: Child,
+    log: Lines<BufReader<ChildStdout>>,
+    rest: Rest,
+}
+
+impl Serving {
+    async fn start(drain_delay: &str) -> Self {
+        let mut command = gateway(&["serve"]).await;
+        let mut child = command
+            .env("DRAIN_DELAY", drain_delay)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stdout.take().unwrap()).lines();
+        let serving = line_with(&mut log, "Serving").await;
+        let rest = Rest::new(format!("http://{}", serving["address"].as_str().unwrap()));
+        Self { child, log, rest }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().unwrap().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+}
+
+/// The next line of the log with this message. Every line is JSON.
+async fn line_with(log: &mut Lines<BufReader<ChildStdout>>, message: &str) -> Value {
+    let search = async {
+        loop {
+            let line = log.next_line().await.unwrap().expect("the log goes on");
+            let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+            if line["message"] == message {
+                return line;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, search)
+        .await
+        .unwrap_or_else(|_| panic!("no line says `{message}`"))
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn logs_are_json_and_know_the_request_and_the_person() {
+    let mut serving = Serving::start("0s").await;
+    let ada = serving.rest.register("ada").await.unwrap();
+    let answer = ada.rest.get("/api/users/me").await.unwrap().expect(200).unwrap();
+    line_with(&mut serving.log, "Answered a request").await;
+    let line = line_with(&mut serving.log, "Answered a request").await;
+    assert_eq!(line["span"]["request_id"].as_str(), answer.header("x-request-id"));
+    assert_eq!(line["span"]["user"], ada.id.as_str());
+    assert_eq!(
+        (&line["route"], &line["status"], &line["level"]),
+        (&"/api/users/me".into(), &200.into(), &"INFO".into())
+    );
+    assert!(line["timestamp"].is_string() && line["took_ms"].is_number());
+}
+
+#[tokio::test]
+async fn sigterm_drains_and_exits_with_success() {
+    let mut serving = Serving::start("1s").await;
+    serving.signal(Signal::TERM);
+    line_with(&mut serving.log, "Draining: not ready any more, still serving").await;
+    serving
+        .rest
+        .get("/health/ready")
+        .await
+        .unwrap()
+        .expect(503)
+        .unwrap();
+    line_with(&mut serving.log, "Stopped").await;
+    let status = tokio::time::timeout(SOON, serving.child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn a_second_sigterm_stops_at_once() {
+    let mut serving = Serving::start("1h").await;
+    serving.signal(Signal::TERM);
+    line_with(&mut serving.log, "Draining: not ready any more, still serving").await;
+    serving.signal(Signal::TERM);
+    let status = tokio::time::timeout(SOON, serving.child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn migrating_is_a_command_of_its_own_and_harmless_to_repeat() {
+    for _ in 0..2 {
+        let output = gateway(&["migrate"]).await.output().await.unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}
+
+#[tokio::test]
+async fn wrong_settings_are_explained() {
+    let mut nothing = Command::new(env!("CARGO_BIN_EXE_gateway"));
+    let output = nothing.arg("serve").env_clear().output().await.unwrap();
+    assert!(
+        !output.status.success() && said(&output).contains("--database-url"),
+        "{}",
+        said(&output)
+    );
+
+    for (name, value, words) in [
+        ("DATABASE_URL", "nonsense", "postgres://user:password@host"),
+        ("JWT_SECRET", "short", "at least 32 bytes"),
+        ("LISTEN", "203.0.113.1:1", "choose another address with LISTEN"),
+        ("LOG_LEVEL", "gateway=loud", "LOG_LEVEL"),
+        (
+            "RATE_LIMIT_OVERRIDES",
+            "nonsense=1/1s",
+            "there is no limit called `nonsense`",
+        ),
+    ] {
+        let output = gateway(&["serve"]).await.env(name, value).output().await.unwrap();
+        assert!(!output.status.success(), "{name}={value}");
+        assert!(said(&output).contains(words), "{name}={value}: {}", said(&output));
+    }
+}
+
+#[tokio::test]
+async fn checking_the_settings_shows_them_without_secrets() {
+    let mut command = gateway(&["check-config"]).await;
+    // Set to nothing is not set.
+    command
+        .env("TRUSTED_PROXIES", "")
+        .env("JWT_SECRET_PREVIOUS", "")
+        .env("LOG_FORMAT", "");
+    let output = command.env("RATE_LIMITS", "off").output().await.unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && shown.contains("warning: RATE_LIMITS=off"),
+        "{shown}"
+    );
+    assert!(!shown.contains(JWT_SECRET), "{shown}");
+}
