@@ -60,6 +60,8 @@ pub(crate) fn ensure(progress: &Progress) -> Result<()> {
         );
     };
     progress.say(&format!("installing {} (once per machine)", packages.join(", ")));
+    // An installation that was cut off keeps every other one from beginning.
+    apt.run(&["dpkg", "--configure", "-a"])?;
     if !apt.run(&["apt-get", "-q", "update"])? {
         progress.warn("apt-get update failed; trying with the package lists that are there");
     }

@@ -23,8 +23,8 @@ pub(crate) const FAREWELL: Farewell = &[(Signal::TERM, Duration::from_secs(3))];
 /// Where clients look for the server (contract, 1.1).
 const DEFAULT_PORT: u16 = 3000;
 
-/// Decide on its port, which the replicas must know before they start: `asked`, or the one that it has,
-/// or the usual one, or, when that belongs to somebody else, the next free one.
+/// Decide on its port, which the replicas must know before they start: the one that was
+/// asked for, or the usual one, or, when that belongs to somebody else, the next free one.
 pub(crate) fn settle(
     place: &Place,
     state: &mut State,
@@ -34,16 +34,14 @@ pub(crate) fn settle(
     if asked.is_some() {
         state.asked_port = asked;
     }
-    let current = state
-        .ports
-        .get(SERVICE)
-        .copied()
-        .filter(|_| Running::find(place, SERVICE).is_some());
-    let wanted = asked.or(current).unwrap_or_else(|| default_port(state));
-    let port = if current == Some(wanted) {
-        wanted
-    } else {
-        choose(wanted, state, progress)?
+    let wanted = default_port(state);
+    let running = Running::find(place, SERVICE).is_some();
+    let current = state.ports.get(SERVICE).copied().filter(|_| running);
+    let port = match current {
+        Some(port) if port == wanted => port,
+        // It had to make do with another port, and still has to.
+        Some(port) if state.asked_port.is_none() && !ports::is_free(wanted) => port,
+        _ => choose(wanted, state, progress)?,
     };
     if current != Some(port) {
         process::stop(place, SERVICE, FAREWELL)?;

@@ -4,7 +4,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -70,23 +70,26 @@ pub(crate) fn base(place: &Place, user: Option<&OsUser>) -> Result<PathBuf> {
         fs::remove_file(&home)?;
     }
     if home.is_dir() {
+        match user {
+            Some(user) => give(&home, user)?,
+            None if home.metadata()?.uid() != rustix::process::geteuid().as_raw() => {
+                let dir = place.dir.display();
+                anyhow::bail!("the data is from a run as root: sudo chown -R \"$(id -un)\" {dir}");
+            }
+            None => {}
+        }
         if user.is_none_or(|user| user.can_enter(&home)) {
             return Ok(home);
         }
-        // Made by somebody who is not root, or the permissions above have changed.
-        make_passable(&home, user)?;
-        if user.is_none_or(|user| user.can_enter(&home)) {
-            return Ok(home);
-        }
-        if fs::read_dir(&home)?.next().is_none() {
-            fs::remove_dir(&home)?;
-        } else {
+        if Cluster::load(&home).is_some() {
             anyhow::bail!(
                 "{} cannot get into {}: make the directories above it passable (`chmod o+x`), or `cargo dev reset`",
                 user.map_or("PostgreSQL", |user| &user.name),
                 home.display()
             );
         }
+        // Nothing in it counts, so it may as well begin elsewhere.
+        fs::remove_dir_all(&home).with_context(|| format!("cannot remove {}", home.display()))?;
     }
     match user {
         Some(user) if !user.can_enter(&place.dir) => {
@@ -115,14 +118,26 @@ pub(crate) fn elsewhere(place: &Place) -> PathBuf {
 
 fn make(dir: &Path, user: Option<&OsUser>) -> Result<()> {
     fs::create_dir(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    make_passable(dir, user)
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    user.map_or(Ok(()), |user| give(dir, user))
 }
 
-fn make_passable(dir: &Path, user: Option<&OsUser>) -> Result<()> {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-    if let Some(user) = user {
-        chown(dir, Some(user.uid), Some(user.gid))
-            .with_context(|| format!("cannot give {} to {}", dir.display(), user.name))?;
+/// Everything in it belongs to this user, also when it was made by somebody who was not root.
+fn give(dir: &Path, user: &OsUser) -> Result<()> {
+    let belongs = |path: &Path| path.symlink_metadata().is_ok_and(|meta| meta.uid() == user.uid);
+    let data = dir.join("data");
+    if belongs(dir) && (!data.exists() || belongs(&data)) {
+        return Ok(());
+    }
+    give_all(dir, user).with_context(|| format!("cannot give {} to {}", dir.display(), user.name))
+}
+
+fn give_all(path: &Path, user: &OsUser) -> std::io::Result<()> {
+    lchown(path, Some(user.uid), Some(user.gid))?;
+    if path.symlink_metadata()?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give_all(&entry?.path(), user)?;
+        }
     }
     Ok(())
 }

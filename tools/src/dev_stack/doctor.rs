@@ -17,8 +17,8 @@ use super::place::Place;
 use super::ports;
 use super::process::{self, Running};
 use super::programs::{self, OLDEST_POSTGRES};
-use super::progress::{Colour, paint};
-use super::services::{ALL, Health};
+use super::progress::{Colour, out, paint};
+use super::services::{ALL, Health, Service};
 use super::state::{self, State};
 
 /// What a check found: a few words when all is well, otherwise the problem and what mends it.
@@ -27,11 +27,11 @@ type Finding = Result<String, (String, String)>;
 pub fn run(place: &Place) -> Result<()> {
     let mut problems = 0;
     let mut tell = |what: &str, finding: Finding| match finding {
-        Ok(words) => println!("{} {what}: {words}", paint(Colour::Green, "ok ")),
+        Ok(words) => out(format!("{} {what}: {words}", paint(Colour::Green, "ok "))),
         Err((problem, remedy)) => {
             problems += 1;
-            println!("{} {what}: {problem}", paint(Colour::Red, "NO "));
-            println!("    {} {remedy}", paint(Colour::Yellow, "->"));
+            out(format!("{} {what}: {problem}", paint(Colour::Red, "NO ")));
+            out(format!("    {} {remedy}", paint(Colour::Yellow, "->")));
         }
     };
     let state = State::load(place);
@@ -196,6 +196,8 @@ fn directory(place: &Place) -> Finding {
         place.dir.clone(),
         place.dir.join("run"),
         place.dir.join("logs"),
+        place.dir.join("lock"),
+        place.dir.join("postgres"),
         state::path(place),
     ] {
         let Ok(meta) = path.metadata() else { continue };
@@ -206,7 +208,7 @@ fn directory(place: &Place) -> Finding {
                     place.short(&path),
                     meta.uid()
                 ),
-                format!("sudo chown -R \"$(id -un)\" {short} && cargo dev reset"),
+                format!("sudo chown -R \"$(id -un)\" {short}"),
             );
         }
     }
@@ -285,8 +287,11 @@ fn services(place: &Place, state: &State) -> Vec<(&'static str, Finding)> {
     if looks.iter().all(|(_, health)| matches!(health, Health::Down)) {
         return vec![("services", Ok("all down; `cargo dev up` starts them".to_owned()))];
     }
+    let told = |service: &Service| Running::recorded(place, service.name).is_some();
     let mut findings: Vec<(&str, Finding)> = looks
         .into_iter()
+        // What ended by itself has been told of already.
+        .filter(|(service, health)| !matches!(health, Health::Down) || !told(service))
         .map(|(service, health)| {
             let finding = match health {
                 Health::Well => Ok(service.address(state)),
@@ -302,7 +307,12 @@ fn services(place: &Place, state: &State) -> Vec<(&'static str, Finding)> {
             (service.title, finding)
         })
         .collect();
-    findings.push(("replicas", agreement(state)));
+    if gateway::REPLICAS
+        .iter()
+        .all(|replica| Running::find(place, replica).is_some())
+    {
+        findings.push(("replicas", agreement(state)));
+    }
     findings
 }
 

@@ -8,6 +8,7 @@ use super::cluster;
 use super::gateway::Surroundings;
 use super::place::Place;
 use super::postgres;
+use super::progress::out;
 use super::redis;
 use super::s3;
 use super::state::State;
@@ -32,7 +33,7 @@ pub fn run(place: &Place) -> Result<()> {
             .context("the stack has never been up: run `cargo dev up` first")?,
     };
     for (name, value) in surroundings.env() {
-        println!("export {name}='{value}'");
+        out(format!("export {name}='{value}'"));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -30,8 +31,8 @@ pub(crate) const DRAIN: Farewell = &[
 
 /// When everything goes down there is nobody left to be gentle with.
 pub(crate) const FAREWELL: Farewell = &[
-    (Signal::TERM, Duration::from_secs(3)),
-    (Signal::TERM, Duration::from_secs(3)),
+    (Signal::TERM, Duration::from_millis(300)),
+    (Signal::TERM, Duration::from_secs(5)),
 ];
 
 /// One replica and its two ports.
@@ -50,7 +51,9 @@ pub(crate) fn ops(service: &str) -> String {
 /// Build the gateway and put a copy where no later build can touch it while it runs.
 pub(crate) fn build(place: &Place, release: bool) -> Result<PathBuf> {
     let mut command = cargo(place);
-    command.args(["build", "--package", "gateway", "--bin", "gateway"]);
+    // The whole workspace, so that dependencies get the same features as in the tests' builds and are
+    // compiled once for both.
+    command.args(["build", "--workspace", "--bin", "gateway"]);
     command.arg("--message-format=json-render-diagnostics");
     if release {
         command.arg("--release");
@@ -224,6 +227,8 @@ pub(crate) fn ensure(
             }
         }
         did = "restarted";
+        // The other one may have become ready just now, and the balancer looks every half second.
+        sleep(Duration::from_secs(1));
     }
     process::stop(place, service, DRAIN)?;
     let port = ports::for_service(place, state, service)?;

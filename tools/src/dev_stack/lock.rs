@@ -24,7 +24,13 @@ pub(crate) fn take(place: &Place, waiting: impl FnOnce()) -> Result<Lock> {
             .truncate(false)
             .write(true)
             .open(&path)
-            .with_context(|| format!("cannot open {}: make it writable for you", path.display()))?;
+            .with_context(|| {
+                let dir = place.dir.display();
+                format!(
+                    "cannot open {}. If it is from a run as root: sudo chown -R \"$(id -un)\" {dir}",
+                    path.display()
+                )
+            })?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => {
                 if let Some(waiting) = waiting.take() {

@@ -35,6 +35,7 @@ mod programs;
 mod progress;
 mod services;
 mod state;
+mod table;
 mod welcome;
 
 pub use test_services::{TestServices, test_services};

@@ -34,14 +34,14 @@ impl Place {
                 fs::create_dir_all(each)?;
             }
             // PostgreSQL may run as somebody else and must find its way through, whatever our umask is.
-            fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
+            if dir.metadata()?.permissions().mode() & 0o755 != 0o755 {
+                fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
+            }
             dir.canonicalize()
         };
         let dir = create().with_context(|| {
-            format!(
-                "cannot use {} for the stack: make it writable for you",
-                dir.display()
-            )
+            let dir = dir.display();
+            format!("cannot use {dir}. If it is from a run as root: sudo chown -R \"$(id -un)\" {dir}")
         })?;
         Ok(Self { workspace, dir })
     }

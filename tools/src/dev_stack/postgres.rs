@@ -17,7 +17,7 @@ use super::cluster::{Cluster, DATABASE, OWNER};
 use super::os_user::{self, OsUser};
 use super::place::Place;
 use super::ports;
-use super::process::{self, Farewell, Job, Running, clean_env};
+use super::process::{self, Farewell, Job, MARK, Running, clean_env};
 use super::programs::{OLDEST_POSTGRES, PostgresBin, postgres_bins};
 use super::state::State;
 
@@ -58,7 +58,7 @@ pub(crate) fn ensure(place: &Place, state: &mut State, purpose: Purpose) -> Resu
         Some(cluster) => cluster,
         None => {
             clear_away(place, &base)?;
-            create(&bin, &base, user.as_ref(), purpose)?
+            create(place, &bin, &base, user.as_ref(), purpose)?
         }
     };
     if let Some(postgres) = adopt(place, state, &bin, &cluster, &base, user.as_ref(), purpose) {
@@ -70,7 +70,7 @@ pub(crate) fn ensure(place: &Place, state: &mut State, purpose: Purpose) -> Resu
         {
             // Without fsync a crash of the machine may have damaged it, and nothing in it is worth mending.
             clear_away(place, &base)
-                .and_then(|()| create(&bin, &base, user.as_ref(), purpose))
+                .and_then(|()| create(place, &bin, &base, user.as_ref(), purpose))
                 .and_then(|cluster| start(place, state, &bin, &cluster, &base, user.as_ref(), purpose))
                 .with_context(|| format!("the first attempt failed with: {error}"))
         }
@@ -99,7 +99,13 @@ fn choose(base: &Path) -> Result<PostgresBin> {
     })
 }
 
-fn create(bin: &PostgresBin, base: &Path, user: Option<&OsUser>, purpose: Purpose) -> Result<Cluster> {
+fn create(
+    place: &Place,
+    bin: &PostgresBin,
+    base: &Path,
+    user: Option<&OsUser>,
+    purpose: Purpose,
+) -> Result<Cluster> {
     let data = base.join("data");
     if data.exists() {
         fs::remove_dir_all(&data)
@@ -119,6 +125,8 @@ fn create(bin: &PostgresBin, base: &Path, user: Option<&OsUser>, purpose: Purpos
     let initdb = |locale: &str| -> Result<Output> {
         let mut command = Command::new(bin.dir.join("initdb"));
         clean_env(&mut command);
+        // Marked, because it goes on when we are killed, and the next run must not work beside it.
+        command.env(MARK, process::mark(place, SERVICE));
         command
             .arg("-D")
             .arg(&data)
@@ -240,6 +248,14 @@ fn job(bin: &PostgresBin, base: &Path, user: Option<&OsUser>, purpose: Purpose, 
 /// beside them. And `postmaster.pid` may name a pid that somebody else has by now.
 fn clear_away(place: &Place, base: &Path) -> Result<()> {
     process::stop(place, SERVICE, FAREWELL)?;
+    let strays = process::strays(place);
+    process::end(
+        &strays
+            .iter()
+            .filter(|(name, _)| name == SERVICE)
+            .map(|(_, pid)| *pid)
+            .collect::<Vec<_>>(),
+    );
     let data = base.join("data");
     for _ in 0..300 {
         if servers_in(&data).is_empty() {

@@ -324,7 +324,8 @@ fn open_log(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot open {}", path.display()))
 }
 
-fn mark(place: &Place, service: &str) -> String {
+/// The mark of a service of this stack.
+pub(crate) fn mark(place: &Place, service: &str) -> String {
     format!("{}:{service}", place.dir.display())
 }
 

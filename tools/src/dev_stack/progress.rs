@@ -2,7 +2,8 @@
 //! a pipe, CI), and always one line for each thing that was done.
 
 use std::env;
-use std::io::IsTerminal as _;
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -98,6 +99,11 @@ impl Progress {
             text.to_owned()
         }
     }
+}
+
+/// Print a line on stdout. When nobody reads any more (`… | head`), that is no reason to make noise.
+pub(crate) fn out(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Colour for stdout, when that is a terminal and nobody objects (`NO_COLOR`).

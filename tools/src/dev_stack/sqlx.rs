@@ -96,7 +96,7 @@ fn expand(place: &Place, database_url: &str, dir: &Path) -> Result<()> {
             .map(|file| place.workspace.join("gateway").join(file)),
     )?;
     let status = cargo(place)
-        .args(["check", "--package", "gateway", "--all-targets"])
+        .args(["check", "--workspace", "--all-targets"])
         .env("DATABASE_URL", database_url)
         .env("SQLX_OFFLINE", "false")
         .env("SQLX_OFFLINE_DIR", dir)

@@ -1,20 +1,20 @@
 //! `cargo dev status`: what runs, where, and whether it works.
 
 use anyhow::{Result, bail};
-use comfy_table::{Table, presets};
 
 use super::place::Place;
 use super::process::Running;
-use super::progress::{Colour, paint};
+use super::progress::{Colour, out};
 use super::services::{ALL, Health, age};
 use super::state::State;
+use super::table::Rows;
 use super::test_services;
 
 pub fn run(place: &Place) -> Result<()> {
     let state = State::load(place);
-    println!("{}", table(place, &state));
+    out(table(place, &state));
     if place.dir.join("test").exists() && test_services::are_up(&place.tests()?) {
-        println!("The tests' own PostgreSQL and Redis are running too (`cargo dev down --all` stops them).");
+        out("The tests' own PostgreSQL and Redis are running too (`cargo dev down --all` stops them).");
     }
     let unwell = ALL
         .iter()
@@ -29,24 +29,24 @@ pub fn run(place: &Place) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn table(place: &Place, state: &State) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["service", "address", "state", "log"]);
+pub(crate) fn table(place: &Place, state: &State) -> String {
+    let mut rows = Rows::under(&["service", "address", "state", "log"]);
     for service in ALL {
         let running = Running::find(place, service.name);
-        let condition = match (service.health(place, state), &running) {
-            (Health::Well, Some(running)) => paint(
+        let (condition, colour) = match (service.health(place, state), &running) {
+            (Health::Well, Some(running)) => (
+                format!("up for {} (pid {})", age(running), running.pid),
                 Colour::Green,
-                &format!("up for {} (pid {})", age(running), running.pid),
             ),
-            (Health::Sick(why), Some(running)) => {
-                paint(Colour::Yellow, &format!("{why} (pid {})", running.pid))
-            }
-            _ => paint(Colour::Red, "down"),
+            (Health::Sick(why), Some(running)) => (format!("{why} (pid {})", running.pid), Colour::Yellow),
+            _ => ("down".to_owned(), Colour::Red),
         };
         let log = place.short(&place.log(service.name));
-        table.add_row([service.title, &service.address(state), &condition, &log]);
+        rows.add_coloured(
+            &[service.title, &service.address(state), &condition, &log],
+            &condition,
+            colour,
+        );
     }
-    table
+    rows.finish()
 }

@@ -5,12 +5,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use comfy_table::{Table, presets};
 
 use super::apt;
 use super::cargo::forget_our_package;
 use super::place::Place;
-use super::progress::{Colour, Progress, paint};
+use super::progress::{Colour, Progress, out};
+use super::table::Rows;
 use super::test_services;
 
 /// The steps in their order: the quick ones first.
@@ -56,7 +56,7 @@ pub fn run(place: &Place, asked: &[String]) -> Result<()> {
     if !were_up {
         test_services::stop(&tests)?;
     }
-    println!("\n{}", table(&results));
+    out(format!("\n{}", table(&results)));
     let failed: Vec<&str> = results
         .iter()
         .filter(|(_, passed, _)| !passed)
@@ -84,17 +84,19 @@ fn run_step(place: &Place, name: &str) -> Result<bool> {
     Ok(status.success())
 }
 
-fn table(results: &[(&str, bool, Duration)]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["step", "time", "result"]);
+fn table(results: &[(&str, bool, Duration)]) -> String {
+    let mut rows = Rows::under(&["step", "time", "result"]);
     for (name, passed, time) in results {
-        let result = if *passed {
-            paint(Colour::Green, "passed")
+        let (result, colour) = if *passed {
+            ("passed", Colour::Green)
         } else {
-            paint(Colour::Red, "FAILED")
+            ("FAILED", Colour::Red)
         };
-        table.add_row([(*name).to_owned(), format!("{:.0} s", time.as_secs_f32()), result]);
+        rows.add_coloured(
+            &[name, &format!("{:.0} s", time.as_secs_f32()), result],
+            result,
+            colour,
+        );
     }
-    table
+    rows.finish()
 }

@@ -11,6 +11,7 @@ use super::place::Place;
 use super::postgres::{self, Postgres, Purpose};
 use super::process::{self, Farewell, Running};
 use super::redis;
+use super::services;
 use super::state::State;
 
 /// Where the tests' services are.
@@ -40,6 +41,9 @@ pub(crate) fn place() -> Result<Place> {
 pub(crate) fn start(place: &Place) -> Result<(Postgres, String)> {
     let _lock = lock::take(place, || {})?;
     let mut state = State::load(place);
+    if !are_up(place) {
+        services::end_strays(place);
+    }
     let postgres =
         postgres::ensure(place, &mut state, Purpose::Tests).context("no PostgreSQL for the tests")?;
     let redis = redis::ensure(place, &mut state).context("no Redis for the tests")?;

@@ -11,7 +11,7 @@ use super::lock;
 use super::place::Place;
 use super::postgres::{self, Purpose};
 use super::process;
-use super::progress::Progress;
+use super::progress::{Progress, out};
 use super::redis;
 use super::s3;
 use super::services;
@@ -93,7 +93,7 @@ pub fn run(place: &Place, options: &Options) -> Result<()> {
     })?;
     let guide = welcome::guide(place, &mut state, public_port);
 
-    println!("\n{}\n", status::table(place, &state));
+    out(format!("\n{}\n", status::table(place, &state)));
     welcome::print(public_port, &guide);
     Ok(())
 }

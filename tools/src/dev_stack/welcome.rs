@@ -5,7 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::place::Place;
-use super::progress::{Colour, paint};
+use super::progress::{Colour, out, paint};
 use super::state::{Guide, State};
 use crate::client::{PASSWORD, Rest};
 
@@ -74,32 +74,32 @@ pub(crate) fn print(port: u16, guide: &Result<Guide>) {
         paint(Colour::Bold, "Log in, and keep the token:"),
         paint(Colour::Bold, "Send a message (in a new group with the guide):"),
     ];
-    println!("Paste these one after another:\n");
-    println!("# 1. {register}");
-    println!(
+    out("Paste these one after another:\n");
+    out(format!("# 1. {register}"));
+    out(format!(
         "curl -sS {base}/api/auth/register {json} \
          -d '{{\"username\":\"{username}\",\"password\":\"{PASSWORD}\",\"passwordConfirm\":\"{PASSWORD}\"}}'; echo\n"
-    );
-    println!("# 2. {log_in}");
-    println!(
+    ));
+    out(format!("# 2. {log_in}"));
+    out(format!(
         "TOKEN=$(curl -sS {base}/api/auth/login {json} -d '{{\"username\":\"{username}\",\"password\":\"{PASSWORD}\"}}' \
          | sed 's/.*\"accessToken\":\"\\([^\"]*\\)\".*/\\1/'); echo \"$TOKEN\"\n"
-    );
+    ));
     match guide {
         Ok(guide) => {
-            println!("# 3. {send}");
-            println!(
+            out(format!("# 3. {send}"));
+            out(format!(
                 "CHAT=$(curl -sS {base}/api/chats/group -H \"Authorization: Bearer $TOKEN\" {json} \
                  -d '{{\"name\":\"Hello\",\"participantIds\":[\"{}\"]}}' \
                  | grep -o '\"id\":\"[^\"]*\"' | head -n 1 | cut -d '\"' -f 4); \
                  curl -sS \"{base}/api/chats/$CHAT/messages\" -H \"Authorization: Bearer $TOKEN\" {json} \
                  -d '{{\"content\":\"Hello, world\"}}'; echo\n",
                 guide.id
-            );
+            ));
         }
-        Err(error) => println!("# 3. There is nobody to talk to yet: {error:#}\n"),
+        Err(error) => out(format!("# 3. There is nobody to talk to yet: {error:#}\n")),
     }
-    println!("More: `cargo dev seed` (people and history), `logs`, `status`, `down`, `doctor`.");
+    out("More: `cargo dev seed` (people and history), `logs`, `status`, `down`, `doctor`.");
 }
 
 fn suffix() -> String {

@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use comfy_table::{Table, presets};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use self::story::{Room, Story};
 use super::balancer;
 use super::place::Place;
-use super::progress::Progress;
+use super::progress::{Progress, out};
 use super::state::State;
+use super::table::Rows;
 use crate::client::{Answer, LoggedIn, PASSWORD, Rest};
 
 pub fn run(place: &Place) -> Result<()> {
@@ -34,15 +34,16 @@ pub fn run(place: &Place) -> Result<()> {
     let rest = Rest::new(format!("http://127.0.0.1:{port}"));
     runtime.block_on(tell(&rest, &story, &Progress::new()))?;
 
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["username", "password", "name", "in groups"]);
+    let mut rows = Rows::under(&["username", "password", "name", "in groups"]);
     for (username, name) in &story.people {
         let groups = story.rooms.iter().filter(|room| room.members.contains(username));
         let groups: Vec<&str> = groups.filter_map(|room| room.name.as_deref()).collect();
-        table.add_row([username, PASSWORD, name, &groups.join(", ")]);
+        rows.add(&[username, PASSWORD, name, &groups.join(", ")]);
     }
-    println!("\n{table}\nThey may all log in at http://localhost:{port}");
+    out(format!(
+        "\n{}\nThey may all log in at http://localhost:{port}",
+        rows.finish()
+    ));
     Ok(())
 }
 
