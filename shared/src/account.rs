@@ -108,8 +108,10 @@ pub struct UpdateProfile {
 #[into_params(parameter_in = Query)]
 pub struct FindPeople {
     /// A part of the user name, in any case.
+    #[param(inline)]
     pub q: Option<SearchText>,
     /// The old name of `q`, which wins.
+    #[param(inline)]
     pub query: Option<SearchText>,
     #[serde(default)]
     #[param(inline, required = false)]

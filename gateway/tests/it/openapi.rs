@@ -37,6 +37,25 @@ async fn the_served_document_is_the_same() {
 }
 
 #[test]
+fn every_reference_leads_somewhere() {
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                map.values().for_each(|value| references(value, found));
+            }
+            Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let document: Value = serde_json::from_str(&document().to_json().unwrap()).unwrap();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    let dead: Vec<_> = found.iter().filter(|target| document.pointer(&target[1..]).is_none()).collect();
+    assert!(!found.is_empty() && dead.is_empty(), "{dead:?}");
+}
+
+#[test]
 fn every_failure_has_the_body_of_a_problem() {
     let document: Value = serde_json::from_str(&document().to_json().unwrap()).unwrap();
     for (path, item) in document["paths"].as_object().unwrap() {
