@@ -72,11 +72,24 @@ pub struct LoggedIn {
     derive(sqlx::Type),
     sqlx(type_name = "text", rename_all = "lowercase")
 )]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Status {
     Online,
     Away,
     Offline,
+}
+
+impl TryFrom<String> for Status {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match &*text {
+            "online" => Ok(Self::Online),
+            "away" => Ok(Self::Away),
+            "offline" => Ok(Self::Offline),
+            _ => Err("must be one of online, away, offline"),
+        }
+    }
 }
 
 /// A person as others see them.

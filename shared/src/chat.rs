@@ -1,6 +1,6 @@
 //! Conversations and who takes part in them.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -137,8 +137,10 @@ impl TryFrom<String> for ChatCursor {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let parse = || {
             let (at, id) = text.split_once('_')?;
+            let at = DateTime::from_timestamp_micros(at.parse().ok()?)?;
+            (0..=9999).contains(&at.year()).then_some(())?;
             Some(Self {
-                at: DateTime::from_timestamp_micros(at.parse().ok()?)?,
+                at,
                 id: id.parse().ok()?,
             })
         };

@@ -29,10 +29,22 @@ pub struct SendMessage {
 
 /// What people may send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum SentType {
     #[default]
     Text,
+}
+
+impl TryFrom<String> for SentType {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text == "text" {
+            Ok(Self::Text)
+        } else {
+            Err("must be text")
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

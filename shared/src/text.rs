@@ -78,14 +78,7 @@ checked_text! {
 checked_text! {
     /// The name others see. Plain text: it is stored trimmed and without markup or control characters.
     DisplayName { min: 1, max: 100, example: "Alice" }
-    |text| {
-        let plain = without_markup(&text);
-        match plain.chars().count() {
-            0 => Err("must not be empty"),
-            1..=100 => Ok(plain),
-            _ => Err("must have at most 100 characters"),
-        }
-    }
+    |text| name(&text)
 }
 
 checked_text! {
@@ -105,14 +98,7 @@ checked_text! {
 checked_text! {
     /// What a group is called.
     GroupName { min: 1, max: 100, example: "Tea party" }
-    |text| {
-        let plain = without_markup(&text);
-        match plain.chars().count() {
-            0 => Err("must not be empty"),
-            1..=100 => Ok(plain),
-            _ => Err("must have at most 100 characters"),
-        }
-    }
+    |text| name(&text)
 }
 
 checked_text! {
@@ -145,6 +131,7 @@ pub struct Metadata(Box<RawValue>);
 
 impl Metadata {
     const MAX_BYTES: usize = 16 * 1024;
+    const MAX_DEPTH: usize = 32;
 
     pub fn json(&self) -> &str {
         self.0.get()
@@ -168,6 +155,8 @@ impl TryFrom<Box<RawValue>> for Metadata {
         match json.get() {
             text if !text.starts_with('{') => Err("must be an object"),
             text if text.len() > Self::MAX_BYTES => Err("must not be larger than 16 kB"),
+            // Other people's parsers have to take it, too.
+            text if depth(text) > Self::MAX_DEPTH => Err("must not be nested deeper than 32 levels"),
             _ => Ok(Self(json)),
         }
     }
@@ -182,6 +171,23 @@ impl utoipa::PartialSchema for Metadata {
 }
 
 impl utoipa::ToSchema for Metadata {}
+
+/// How deep valid JSON is nested.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
 
 /// A password that may be chosen: 8 to 128 characters with a lower-case letter, an upper-case letter and a digit.
 #[derive(Clone, Debug, Deserialize)]
@@ -207,7 +213,7 @@ impl TryFrom<String> for NewPassword {
         if !text.chars().any(char::is_uppercase) {
             return Err("must contain an upper-case letter");
         }
-        if !text.chars().any(char::is_numeric) {
+        if !text.chars().any(|c| c.is_ascii_digit()) {
             return Err("must contain a digit");
         }
         Ok(Self(Secret::new(text)))
@@ -230,31 +236,50 @@ impl utoipa::PartialSchema for NewPassword {
 
 impl utoipa::ToSchema for NewPassword {}
 
-/// The text without tags, control characters and outer white space.
+/// The text without tags, control characters and outer white space; nothing if it is far too long to be worth looking at.
 ///
 /// Only `<` before a letter, `/` or `!` opens a tag, as in HTML: `a < b` and `<3` stay. A tag that never closes takes the rest
-/// with it. What is left holds no tag, so doing it again changes nothing.
-fn without_markup(text: &str) -> String {
+/// with it. Taking something out can make a new tag of what is left, so this goes on until nothing changes.
+fn without_markup(text: &str) -> Option<String> {
+    const LOOKED_AT: usize = 1_000;
+    if text.chars().nth(LOOKED_AT).is_some() {
+        return None;
+    }
+    let mut plain = text.to_owned();
+    loop {
+        let stripped = without_tags(&plain);
+        if stripped == plain {
+            return Some(plain);
+        }
+        plain = stripped;
+    }
+}
+
+fn without_tags(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(open) = rest.find('<') {
         let (before, tag) = rest.split_at(open);
         plain.push_str(before);
-        let opens_tag = tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
-        if !opens_tag {
+        if tag[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!') {
+            rest = tag.find('>').map_or("", |end| &tag[end + 1..]);
+        } else {
             plain.push('<');
             rest = &tag[1..];
-            continue;
         }
-        rest = tag.find('>').map_or("", |end| &tag[end + 1..]);
     }
     plain.push_str(rest);
     plain.retain(|c| !c.is_control());
-    let trimmed = plain.trim().to_owned();
-    if trimmed.len() < text.len() && trimmed.contains('<') {
-        without_markup(&trimmed)
-    } else {
-        trimmed
+    plain.trim().to_owned()
+}
+
+/// A name that people read: plain text of at most 100 characters.
+fn name(text: &str) -> Result<String, &'static str> {
+    let plain = without_markup(text).ok_or("must have at most 100 characters")?;
+    match plain.chars().count() {
+        0 => Err("must not be empty"),
+        1..=100 => Ok(plain),
+        _ => Err("must have at most 100 characters"),
     }
 }
 
@@ -303,10 +328,26 @@ mod tests {
     #[test]
     fn markup_that_forms_when_other_markup_goes_is_gone_too() {
         for hostile in ["<<b>script>alert(1)</script>", "<\0b>x", "<<<a>b>c>d"] {
-            let once = without_markup(hostile);
-            assert_eq!(without_markup(&once), once, "{hostile}");
+            let once = without_markup(hostile).unwrap();
+            assert_eq!(without_markup(&once).as_ref(), Some(&once), "{hostile}");
             assert!(!once.contains("<s") && !once.contains("<b"), "{hostile} → {once}");
         }
+    }
+
+    #[test]
+    fn nested_markup_costs_little() {
+        let nested = |levels: usize| format!("{}{}", "<".repeat(levels), "a>".repeat(levels));
+        assert!(display_name(&nested(300)).is_err());
+        assert!(display_name(&nested(500_000)).is_err());
+    }
+
+    #[test]
+    fn metadata_is_a_flat_enough_object() {
+        let metadata = |json: &str| Metadata::try_from(RawValue::from_string(json.to_owned()).unwrap());
+        assert!(metadata(r#"{"a":[{"b":"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\"}]}"#).is_ok());
+        let deep = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert!(metadata(&deep(30)).is_ok() && metadata(&deep(40)).is_err());
+        assert!(metadata("[]").is_err() && metadata("7").is_err());
     }
 
     #[test]
