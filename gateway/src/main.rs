@@ -14,9 +14,19 @@ use gateway::{
     telemetry,
 };
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Cli::read().command).await {
+fn main() -> ExitCode {
+    let command = Cli::read().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("gateway: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(run(command));
+    // A picture that is being decoded does not hold up the end.
+    runtime.shutdown_background();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gateway: {error:#}");

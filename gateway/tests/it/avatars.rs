@@ -132,6 +132,34 @@ async fn a_picture_is_turned_upright_and_loses_its_notes() {
     }
 }
 
+/// Noise does not compress: a picture of nearly ten megabytes, and one that is long and thin.
+#[tokio::test]
+async fn large_and_thin_pictures_are_taken() {
+    let cluster = Cluster::start().await;
+    let ada = cluster.rest(0).register("ada").await.unwrap();
+    let mut state = 1_u32;
+    let noise = RgbImage::from_fn(1_800, 1_800, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let [a, b, c, _] = state.to_be_bytes();
+        Rgb([a, b, c])
+    });
+    let large = file(noise, ImageFormat::Png);
+    assert!((9 << 20..10 << 20).contains(&large.len()), "{}", large.len());
+    upload(&ada, large).await.expect(200).unwrap();
+    let started = std::time::Instant::now();
+    for (width, height) in [(4_096, 1), (1, 4_096), (1, 1)] {
+        upload(&ada, file(two_halves(width, height), ImageFormat::Png))
+            .await
+            .expect(200)
+            .unwrap();
+    }
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(20),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
 #[tokio::test]
 async fn what_is_no_picture_is_refused() {
     let cluster = Cluster::with(|config| config.limits.rate_limits = gateway::config::Switch::Off).await;

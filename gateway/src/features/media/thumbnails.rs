@@ -4,7 +4,7 @@
 //! decoding has a memory limit and few threads. The result is drawn anew, so nothing of the file but the picture survives: no
 //! place where it was taken, no script behind its end.
 
-use std::{io::Cursor, sync::Arc, thread};
+use std::{io::Cursor, sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
 use image::{
@@ -12,6 +12,7 @@ use image::{
     codecs::{jpeg::JpegEncoder, png::PngEncoder},
     imageops::FilterType,
 };
+use shared::problem::Reason;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
@@ -26,11 +27,14 @@ const SIDE: u32 = 300;
 const LARGEST_SIDE: u32 = 4_096;
 const MEMORY: u64 = 256 * 1024 * 1024;
 const QUALITY: u8 = 80;
+/// Files that are decoded or wait for it.
+const WAITING: usize = 16;
 
 /// The threads that pictures are decoded on: half the cores, so that the others stay free for messages.
 #[derive(Clone, Debug)]
 pub struct Thumbnails {
     places: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 impl Default for Thumbnails {
@@ -38,6 +42,7 @@ impl Default for Thumbnails {
         let cores = thread::available_parallelism().map_or(2, usize::from);
         Self {
             places: Arc::new(Semaphore::new((cores / 2).max(1))),
+            waiting: Arc::new(Semaphore::new(WAITING)),
         }
     }
 }
@@ -53,6 +58,16 @@ pub struct Drawn {
 impl Thumbnails {
     /// The middle of the picture as a square of 300 pixels, upright.
     pub async fn square(&self, file: Bytes) -> Result<Drawn> {
+        // Whoever waits holds a file of up to 10 MiB in memory, so not everybody may.
+        let waiting = self
+            .waiting
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Error::TooMany {
+                reason: Reason::Busy,
+                retry_after: Duration::from_secs(2),
+                limit: None,
+            })?;
         let place = self
             .places
             .clone()
@@ -61,7 +76,7 @@ impl Thumbnails {
             .map_err(Error::internal)?;
         let work = move || {
             let drawn = square(&file);
-            drop(place);
+            drop((place, waiting));
             drawn
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
@@ -74,7 +89,7 @@ fn square(file: &[u8]) -> Result<Drawn> {
     if !FORMATS.contains(&format) {
         return Err(unsupported());
     }
-    let broken = |_| Error::invalid("image", "is damaged");
+    let broken = |_| Error::invalid("avatar", "is damaged");
     let mut decoder = ImageReader::with_format(Cursor::new(file), format)
         .into_decoder()
         .map_err(broken)?;
@@ -90,8 +105,11 @@ fn square(file: &[u8]) -> Result<Drawn> {
     decoder.set_limits(limits).map_err(broken)?;
     let orientation = decoder.orientation().map_err(broken)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    // Small first: turning a small picture is cheap.
-    picture = picture.resize_to_fill(SIDE, SIDE, FilterType::CatmullRom);
+    // The square first: to scale a long thin picture to the height of a square would make it enormous. And small before upright:
+    // turning a small picture is cheap.
+    let side = width.min(height);
+    picture = picture.crop_imm((width - side) / 2, (height - side) / 2, side, side);
+    picture = picture.resize_exact(SIDE, SIDE, FilterType::CatmullRom);
     picture.apply_orientation(orientation);
 
     let mut bytes = Vec::new();
