@@ -140,11 +140,18 @@ fn configuration(port: u16, replicas: &[Replica]) -> String {
             },
         )
         .collect();
-    let errors: Vec<String> = [(502, "Bad gateway"), (503, "No replica is available"), (504, "The replica took too long")]
-        .map(|(status, text)| {
+    let errors: Vec<String> = [
+        (400, "VALIDATION_ERROR", "This is not a request that can be understood, or its head is too large."),
+        (408, "VALIDATION_ERROR", "The request did not arrive in time."),
+        (500, "INTERNAL_ERROR", "Something went wrong on our side."),
+        (502, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again."),
+        (503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again."),
+        (504, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again."),
+    ]
+        .map(|(status, code, text)| {
             format!(
                 "    http-error status {status} content-type application/json hdr Retry-After 1 string \
-                 '{{\"error\":\"{text}\",\"message\":\"{text}\",\"code\":\"SERVICE_UNAVAILABLE\",\"statusCode\":{status}}}'"
+                 '{{\"error\":\"{text}\",\"message\":\"{text}\",\"code\":\"{code}\",\"statusCode\":{status}}}'"
             )
         })
         .to_vec();
@@ -152,6 +159,8 @@ fn configuration(port: u16, replicas: &[Replica]) -> String {
         "# Written by `cargo dev up`; changes are lost.
 global
     maxconn {max_connections}
+    # Heads of requests up to 32 kB; beyond, it answers 400.
+    tune.bufsize 32768
     log stdout format raw daemon notice
 
 defaults
