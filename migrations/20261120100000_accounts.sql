@@ -40,7 +40,8 @@ create table login_sessions (
 );
 
 create index login_sessions_of_user on login_sessions (user_id) where ended_at is null;
-create index login_sessions_by_end on login_sessions (expires_at);
+create index login_sessions_by_expiry on login_sessions (expires_at);
+create index login_sessions_by_end on login_sessions (ended_at) where ended_at is not null;
 
 -- Refresh tokens, as digests: whoever reads this table cannot log in. Each is replaced when it is used. The successor is kept
 -- sealed with the token it replaces, so that a client which asks twice within a minute gets the same answer twice, from any
@@ -55,3 +56,4 @@ create table refresh_tokens (
 );
 
 create index refresh_tokens_of_session on refresh_tokens (session_id);
+create index refresh_tokens_by_replacement on refresh_tokens (replaced_at) where replaced_at is not null;

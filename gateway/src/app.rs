@@ -90,7 +90,7 @@ impl App {
         let metrics = Arc::new(Metrics::new(vec![db.collector()]));
         let limits_are_on = config.limits.rate_limits == Switch::On;
         let together = Together::new(
-            bus.pool().clone(),
+            bus.shared(),
             &config.redis.prefix,
             config.redis.timeout,
             clock.clone(),
@@ -109,6 +109,7 @@ impl App {
             access_tokens: AccessTokens::new(&config.auth),
             sessions: Default::default(),
             health: Default::default(),
+            tasks: tasks.clone(),
             settings: Settings {
                 session_lifetime: config.auth.refresh_token_ttl,
                 group_max_members: config.limits.group_max_members,

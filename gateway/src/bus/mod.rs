@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use deadpool_redis::{Pool, PoolConfig, Runtime, Timeouts};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
 use crate::{
     config,
@@ -11,7 +12,11 @@ use crate::{
 
 #[derive(Clone)]
 pub struct Bus {
+    /// For what may wait for a connection of its own.
     pool: Pool,
+    /// One connection that everybody shares, for short questions: they are sent one behind the other without waiting for answers,
+    /// so a thousand at once need no thousand connections. It comes back by itself.
+    shared: ConnectionManager,
     timeout: Duration,
 }
 
@@ -30,15 +35,23 @@ impl Bus {
         });
         let pool = settings
             .create_pool(Some(Runtime::Tokio1))
-            .map_err(|_| anyhow::anyhow!("REDIS_URL is not an address like redis://host:6379"))?;
+            .map_err(|_| wrong_address())?;
+        let manager = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(config.timeout))
+            .set_response_timeout(Some(config.timeout))
+            .set_number_of_retries(1);
+        let client = redis::Client::open(config.url.expose().as_str()).map_err(|_| wrong_address())?;
+        let shared = ConnectionManager::new_lazy_with_config(client, manager)?;
         Ok(Self {
             pool,
+            shared,
             timeout: config.timeout,
         })
     }
 
-    pub fn pool(&self) -> &Pool {
-        &self.pool
+    /// The connection that everybody shares.
+    pub fn shared(&self) -> ConnectionManager {
+        self.shared.clone()
     }
 
     /// Does Redis answer?
@@ -58,6 +71,10 @@ impl Bus {
     pub fn close(&self) {
         self.pool.close();
     }
+}
+
+fn wrong_address() -> anyhow::Error {
+    anyhow::anyhow!("REDIS_URL is not an address like redis://host:6379")
 }
 
 impl fmt::Debug for Bus {

@@ -34,7 +34,8 @@ pub struct Http {
         env = "CORS_ORIGINS",
         default_value = "http://localhost:5173,http://localhost,http://localhost:8080",
         value_delimiter = ',',
-        value_name = "ORIGINS"
+        value_name = "ORIGINS",
+        value_parser = origin
     )]
     pub cors_origins: Vec<String>,
 
@@ -54,4 +55,21 @@ pub struct Http {
     /// After the drain delay: how long requests may take to finish before they are cut off.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub shutdown_timeout: Duration,
+}
+
+fn origin(text: &str) -> Result<String, &'static str> {
+    let origin = text.trim().trim_end_matches('/');
+    let host = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
+    let is_host = |host: &str| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+    };
+    if origin == "*" || host.is_some_and(is_host) {
+        return Ok(origin.to_owned());
+    }
+    Err("write origins as a browser does: http://host or https://host:port, without a path")
 }

@@ -24,7 +24,12 @@ use crate::{
     telemetry::metrics::{self, Metrics},
 };
 
-static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+/// The migrations that are built in. While a deploy rolls, an old replica may meet a schema that is newer than itself.
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("../migrations");
+    migrator.set_ignore_missing(true);
+    migrator
+}
 
 /// How long a starting replica waits for a database that is still starting itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,6 +51,8 @@ impl Db {
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
+            // The first crowd after a start finds some open.
+            .min_connections(config.max_connections.min(4))
             .acquire_timeout(config.acquire_timeout)
             .connect_lazy_with(options);
         Ok(Self { pool })
@@ -86,11 +93,12 @@ pub async fn migrate(config: &config::Database) -> anyhow::Result<()> {
     let options = options(config)?;
     wait_for(&options).await?;
     let mut connection = options.connect().await.context("cannot connect to PostgreSQL")?;
-    MIGRATOR
+    let migrator = migrator();
+    migrator
         .run(&mut connection)
         .await
         .context("cannot migrate the database")?;
-    info!(migrations = MIGRATOR.iter().count(), "The database is up to date");
+    info!(migrations = migrator.iter().count(), "The database is up to date");
     Ok(())
 }
 

@@ -1,17 +1,24 @@
 //! The public router: what every request passes on its way in, and every answer on its way out.
 
 use std::{
-    sync::Arc,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
+    body::Body,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, Method, header};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::{BodyStream, Limited};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -54,6 +61,9 @@ pub fn dressed(routes: Router, backend: Arc<Backend>, cors_origins: &[String]) -
         }))
         .layer(from_fn(in_time))
         .layer(from_fn(problem::render))
+        // Every extractor has a limit of its own.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(take_the_rest))
         .layer(cors(cors_origins))
         .layer(from_fn_with_state(backend, observe))
 }
@@ -65,7 +75,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         AllowOrigin::list(
             origins
                 .iter()
-                .filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok()),
+                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
         )
     };
     let named = [
@@ -94,6 +104,59 @@ fn cors(origins: &[String]) -> CorsLayer {
         .max_age(Duration::from_secs(600))
 }
 
+/// Whoever is refused before we have read their body is still sending it. If we closed on them, they would see a broken connection
+/// instead of our answer; so the rest is read and dropped, up to a point, and beyond it we say that we close.
+async fn take_the_rest(request: Request, next: Next) -> Response {
+    const AT_MOST: usize = 32 * 1024 * 1024;
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let waits_for_permission = request.headers().contains_key(header::EXPECT);
+    let (parts, body) = request.into_parts();
+    let body = Lent(Arc::new(Mutex::new(body)));
+    let mut response = next
+        .run(Request::from_parts(parts, Body::new(body.clone())))
+        .await;
+    if body.is_end_stream() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
+    let rest = Limited::new(body, AT_MOST);
+    let drop_all = async { BodyStream::new(rest).try_for_each(async |_| Ok(())).await };
+    let all = !waits_for_permission && matches!(tokio::time::timeout(PATIENCE, drop_all).await, Ok(Ok(())));
+    if !all {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A body that is lent to a handler: what it leaves can be read by us.
+#[derive(Clone)]
+struct Lent(Arc<Mutex<Body>>);
+
+impl http_body::Body for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
+
 /// No request hangs, whatever hangs behind it: a server that was frozen in the middle of a statement breaks no connection and
 /// keeps no timeout of its own.
 async fn in_time(request: Request, next: Next) -> Response {
@@ -103,7 +166,8 @@ async fn in_time(request: Request, next: Next) -> Response {
         "/api/auth/register" | "/api/auth/login" => 10 * MINUTE,
         // A picture may come over a slow line.
         "/api/users/me/avatar" => 2 * MINUTE,
-        _ => MINUTE / 3,
+        // Longer than a body may take to arrive.
+        _ => Duration::from_secs(25),
     };
     let answer = tokio::time::timeout(patience, next.run(request)).await;
     answer.unwrap_or_else(|_| Error::unavailable("a request took too long").into_response())
@@ -143,9 +207,14 @@ async fn observe(State(backend): State<Arc<Backend>>, mut request: Request, next
         .request_seconds
         .get_or_create(&RouteLabels { method, route })
         .observe(took.as_secs_f64());
+    let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+        headers.insert(REQUEST_ID, id);
     }
+    // Answers are about people, and some hold tokens: no cache keeps them unless they say so.
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

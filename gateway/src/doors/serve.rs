@@ -16,8 +16,9 @@ use crate::lifecycle::Tasks;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// Whoever opens a connection has this long to say what they want, each time.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Whoever opens a connection has this long to say what they want, each time. Longer than proxies keep an idle connection, so that
+/// it is they who close it and no request meets a closing door.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
 /// A peer that acknowledges nothing for so long is gone, even if it never says so.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// After a failed accept (out of file descriptors, mostly) others get a chance to finish first.

@@ -24,6 +24,7 @@ use crate::{
         auth::{passwords::Passwords, tokens::AccessTokens},
         media::{blobs::Blobs, thumbnails::Thumbnails},
     },
+    lifecycle::Tasks,
     limits::{Attempts, Limits},
     telemetry::metrics::Metrics,
 };
@@ -42,6 +43,7 @@ pub struct Backend {
     pub access_tokens: AccessTokens,
     pub sessions: sessions::Living,
     pub health: health::Health,
+    pub tasks: Tasks,
     pub settings: Settings,
     pub metrics: Arc<Metrics>,
 }

@@ -8,14 +8,14 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use redis::Script;
 use sha2::{Digest, Sha256};
 use shared::problem::Reason;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use uuid::Uuid;
 
 use super::Together;
@@ -30,6 +30,8 @@ const WINDOW: Duration = Duration::from_secs(15 * 60);
 const LOCKED: Duration = Duration::from_secs(15 * 60);
 /// An attempt whose replica died holds its place for so long.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long somebody waits for the outcome of attempts on other replicas.
+const WAITED_FOR: Duration = Duration::from_secs(5);
 /// How often whoever waits for the outcome of attempts on other replicas asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -117,8 +119,16 @@ impl Attempts {
         };
         // From here on, whoever hangs up gives back what they may have reserved.
         let attempt = Attempt { of: Some(reserved) };
+        let started = Instant::now();
         while let Some(reserved) = &attempt.of {
             match reserved.ask_begin().await {
+                Ok(wait) if wait < 0 && started.elapsed() > WAITED_FOR => {
+                    return Err(Error::TooMany {
+                        reason: Reason::Busy,
+                        retry_after: WAITED_FOR,
+                        limit: None,
+                    });
+                }
                 Ok(wait) if wait < 0 => tokio::time::sleep(ASK_AGAIN).await,
                 Ok(0) => break,
                 Ok(_) => self.refuse_if_locked(&name)?,
@@ -198,14 +208,14 @@ pub struct Attempt {
 impl Attempt {
     pub async fn succeeded(mut self) {
         if let Some(reserved) = self.of.take() {
-            reserved.ask_end(false).await;
+            reserved.end(false).await;
         }
     }
 
     pub async fn failed(mut self) {
         if let Some(reserved) = self.of.take() {
             reserved.attempts.count_failure(&reserved.name);
-            reserved.ask_end(true).await;
+            reserved.end(true).await;
         }
     }
 }
@@ -213,10 +223,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(reserved) = self.of.take() {
-            let tasks = reserved.attempts.tasks.clone();
-            tasks.spawn("give back a log-in attempt", async move {
-                reserved.ask_end(false).await;
-            });
+            drop(reserved.end(false));
         }
     }
 }
@@ -252,6 +259,19 @@ impl Reserved {
             of.lock(&self.name, Duration::from_millis(locked));
         }
         Ok(answer)
+    }
+
+    /// Say what became of it. That is done even if whoever waits for it hangs up.
+    fn end(self, failed: bool) -> impl Future<Output = ()> {
+        let (done, ended) = oneshot::channel();
+        let tasks = self.attempts.tasks.clone();
+        tasks.spawn("end a log-in attempt", async move {
+            self.ask_end(failed).await;
+            let _ = done.send(());
+        });
+        async move {
+            let _ = ended.await;
+        }
     }
 
     async fn ask_end(&self, failed: bool) {

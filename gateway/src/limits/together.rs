@@ -5,14 +5,13 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use deadpool_redis::Pool;
-use redis::{FromRedisValue, Script, ScriptInvocation};
-use tracing::warn;
+use redis::{FromRedisValue, Script, ScriptInvocation, aio::ConnectionManager};
+use tracing::{info, warn};
 
 use super::Verdict;
 use crate::{
@@ -25,13 +24,14 @@ use crate::{
 const PAUSE_MS: i64 = 1_000;
 
 pub struct Together {
-    pool: Pool,
+    redis: ConnectionManager,
     prefix: String,
     timeout: Duration,
     rate: Script,
     clock: Clock,
     /// Not asked before this time, in milliseconds.
     paused_until: AtomicI64,
+    is_away: AtomicBool,
 }
 
 /// The generic cell rate algorithm: one number per person, the time at which everything allowed so far will have been earned.
@@ -45,9 +45,10 @@ return 0
 ";
 
 impl Together {
-    pub fn new(pool: Pool, prefix: &str, timeout: Duration, clock: Clock) -> Self {
+    pub fn new(redis: ConnectionManager, prefix: &str, timeout: Duration, clock: Clock) -> Self {
         Self {
-            pool,
+            redis,
+            is_away: AtomicBool::new(false),
             prefix: prefix.to_owned(),
             timeout,
             rate: Script::new(RATE),
@@ -89,7 +90,7 @@ impl Together {
             return Err(Error::unavailable("Redis did not answer a moment ago"));
         }
         let answer = tokio::time::timeout(self.timeout, async {
-            let mut connection = self.pool.get().await.map_err(Error::unavailable)?;
+            let mut connection = self.redis.clone();
             script
                 .invoke_async(&mut connection)
                 .await
@@ -100,7 +101,11 @@ impl Together {
             .unwrap_or_else(|_| Err(Error::unavailable("Redis did not answer in time")));
         if let Err(error) = &answer {
             self.paused_until.store(now + PAUSE_MS, Ordering::Relaxed);
-            warn!(cause = ?error.cause(), "Redis is away, limits are decided by this replica alone");
+            if !self.is_away.swap(true, Ordering::Relaxed) {
+                warn!(cause = ?error.cause(), "Redis is away, limits are decided by this replica alone");
+            }
+        } else if self.is_away.swap(false, Ordering::Relaxed) {
+            info!("Redis is back, limits are counted by all replicas together");
         }
         answer
     }

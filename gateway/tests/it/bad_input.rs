@@ -356,3 +356,62 @@ async fn a_panic_ends_one_request_only() {
             .contains("messenger_panics_total 3")
     );
 }
+
+/// Who is refused before their body was read is still sending it, and gets to see the answer all the same.
+#[tokio::test]
+async fn whoever_is_refused_early_sees_why() {
+    let cluster = Cluster::start().await;
+    let rest = cluster.rest(0);
+    let large = || format!("{{\"displayName\":\"{}\"}}", "x".repeat(3 * 1024 * 1024));
+    for _ in 0..5 {
+        let nobody = rest
+            .raw(Method::PUT, "/api/users/me", Some("application/json"), large())
+            .await
+            .unwrap();
+        assert_is_problem(&nobody, 401, "UNAUTHORIZED");
+        let nowhere = rest
+            .raw(Method::POST, "/nope", Some("application/json"), large())
+            .await
+            .unwrap();
+        assert_is_problem(&nowhere, 404, "NOT_FOUND");
+        let wrong = rest
+            .raw(Method::DELETE, "/api/users/me", Some("application/json"), large())
+            .await
+            .unwrap();
+        assert_is_problem(&wrong, 405, "METHOD_NOT_ALLOWED");
+        let huge = rest
+            .raw(
+                Method::POST,
+                "/api/auth/login",
+                None,
+                vec![b'x'; 20 * 1024 * 1024],
+            )
+            .await
+            .unwrap();
+        assert_is_problem(&huge, 413, "PAYLOAD_TOO_LARGE");
+    }
+}
+
+#[tokio::test]
+async fn nested_markup_in_a_name_harms_nobody() {
+    let cluster = Cluster::start().await;
+    let ada = cluster.rest(0).register("ada").await.unwrap();
+    for levels in [10, 400, 5_000, 100_000] {
+        let name = format!("{}{}", "<".repeat(levels), "a>".repeat(levels));
+        let answer = ada
+            .rest
+            .put("/api/users/me", json!({ "displayName": name }))
+            .await
+            .unwrap();
+        assert!([200, 400].contains(&answer.status), "{}", answer.text);
+    }
+    for body in [
+        json!({"status": 0}),
+        json!({"status": {"online": null}}),
+        json!({"status": ["away"]}),
+    ] {
+        let answer = ada.rest.put("/api/users/me", body).await.unwrap();
+        assert_is_problem(&answer, 400, "VALIDATION_ERROR");
+        assert_eq!(answer.body["details"][0]["field"], "status");
+    }
+}

@@ -346,12 +346,14 @@ async fn no_page_border_loses_a_message() {
         .map(|message| message["id"].clone())
         .collect();
     assert_eq!((seen.len(), seen), (16, whole));
-    ada.rest
-        .get(&format!("/api/chats/{chat}/messages?cursor=yesterday"))
-        .await
-        .unwrap()
-        .expect(400)
-        .unwrap();
+    for cursor in ["yesterday", "-4800-01-01T00:00:00Z"] {
+        let answer = ada
+            .rest
+            .get(&format!("/api/chats/{chat}/messages?cursor={cursor}"))
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 400, "{}", answer.text);
+    }
 }
 
 #[tokio::test]

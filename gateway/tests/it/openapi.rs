@@ -51,7 +51,10 @@ fn every_reference_leads_somewhere() {
     let document: Value = serde_json::from_str(&document().to_json().unwrap()).unwrap();
     let mut found = Vec::new();
     references(&document, &mut found);
-    let dead: Vec<_> = found.iter().filter(|target| document.pointer(&target[1..]).is_none()).collect();
+    let dead: Vec<_> = found
+        .iter()
+        .filter(|target| document.pointer(&target[1..]).is_none())
+        .collect();
     assert!(!found.is_empty() && dead.is_empty(), "{dead:?}");
 }
 

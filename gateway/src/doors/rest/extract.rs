@@ -7,7 +7,6 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Multipart, Request, multipart::MultipartError},
 };
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -27,10 +26,8 @@ const JSON_LIMIT: usize = 1024 * 1024;
 const IMAGE_LIMIT: usize = 10 * 1024 * 1024;
 /// What a form adds to the image in it.
 const FORM_OVERHEAD: usize = 64 * 1024;
-/// A body that is too large is read up to here, so that the client gets to see our answer instead of a broken connection.
-const READ_AND_DROPPED: u64 = 16 * 1024 * 1024;
 /// A body that trickles in is given up after this.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl FromRequestParts<Rest> for Caller {
     type Rejection = Error;
@@ -122,7 +119,7 @@ pub struct OptionalJson<T>(pub T);
 impl<T: DeserializeOwned + Default> FromRequest<Rest> for OptionalJson<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, rest: &Rest) -> Result<Self> {
+    async fn from_request(request: Request, _: &Rest) -> Result<Self> {
         let is_json = is_json(request.headers())?;
         let bytes = read(request).await?;
         if bytes.is_empty() {
@@ -131,7 +128,6 @@ impl<T: DeserializeOwned + Default> FromRequest<Rest> for OptionalJson<T> {
         is_json
             .then_some(())
             .ok_or_else(|| Error::Unsupported("Please send JSON (Content-Type: application/json).".into()))?;
-        let _ = rest;
         from_json(&bytes).map(Self)
     }
 }
@@ -158,11 +154,7 @@ async fn read(request: Request) -> Result<Bytes> {
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
-    let waits_for_permission = request.headers().contains_key(header::EXPECT);
     if announced.is_some_and(|length: u64| length > JSON_LIMIT as u64) {
-        if !waits_for_permission && announced.is_some_and(|length| length <= READ_AND_DROPPED) {
-            drop_body(request.into_body()).await;
-        }
         return Err(too_large());
     }
     let body = Limited::new(request.into_body(), JSON_LIMIT);
@@ -172,14 +164,6 @@ async fn read(request: Request) -> Result<Bytes> {
         Ok(Err(_)) => Err(Error::invalid("body", "ended before it was complete")),
         Err(_) => Err(Error::invalid("body", "did not arrive in time")),
     }
-}
-
-async fn drop_body(body: Body) {
-    let mut stream = body.into_data_stream();
-    let _ = tokio::time::timeout(BODY_TIMEOUT, async {
-        while let Some(Ok(_)) = stream.next().await {}
-    })
-    .await;
 }
 
 fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
@@ -247,7 +231,15 @@ fn misfit(path: &str, complaint: &str) -> Error {
     {
         return Error::invalid(field, format!("must be {}", expected.replace('`', "")));
     }
-    let complaint = if complaint.starts_with("invalid digit") {
+    let complaint = if complaint.starts_with("UUID parsing failed") {
+        "must be a UUID"
+    } else if ["premature end of input", "input ", "trailing input"]
+        .iter()
+        .any(|start| complaint.starts_with(start))
+    {
+        // What the parser of times says.
+        "must be a time such as 2026-11-20T12:00:00Z"
+    } else if complaint.starts_with("invalid digit") || complaint.starts_with("number too") {
         "must be a number"
     } else {
         complaint
@@ -276,9 +268,6 @@ impl<F: ImageField> FromRequest<Rest> for Image<F> {
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: u64| length > (IMAGE_LIMIT + FORM_OVERHEAD) as u64) {
-            if announced.is_some_and(|length| length <= 2 * READ_AND_DROPPED) {
-                drop_body(request.into_body()).await;
-            }
             return Err(image_too_large());
         }
         let form = request.map(|body| Body::new(Limited::new(body, IMAGE_LIMIT + FORM_OVERHEAD)));

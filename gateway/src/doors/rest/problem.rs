@@ -99,9 +99,6 @@ pub async fn render(request: Request, next: Next) -> Response {
     parts
         .headers
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
-    parts
-        .headers
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Response::from_parts(
         parts,
         Body::from(serde_json::to_vec(&problem).unwrap_or_default()),

@@ -24,6 +24,9 @@ pub async fn log_in(backend: &Backend, visitor: &Visitor, ask: LogIn) -> Result<
         Err(Error::TooMany { .. }) => "busy",
         Err(_) => "failed",
     };
+    if let Err(Error::TooMany { .. }) = result {
+        backend.passwords.slow_down().await;
+    }
     backend
         .metrics
         .log_ins

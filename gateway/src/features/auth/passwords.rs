@@ -8,6 +8,7 @@
 use std::{
     collections::VecDeque,
     fmt,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -22,6 +23,7 @@ use tracing::error;
 use crate::{
     config,
     error::{Error, Result},
+    lifecycle::panic_text,
     telemetry::metrics::{LaneLabels, Metrics},
 };
 
@@ -31,6 +33,8 @@ const BCRYPT_READS: usize = 72;
 const LOG_INS_IN_A_ROW: u32 = 3;
 /// For each thread, so many of a lane work at once: enough to keep the thread busy while others talk to the database.
 const TURNS: usize = 4;
+const REFUSED_AFTER: Duration = Duration::from_secs(1);
+const REFUSED_HELD: usize = 2_000;
 /// However slow the machine was when it started, so many log-ins may wait for each thread.
 const LOG_INS_AT_LEAST: usize = 4;
 
@@ -38,6 +42,7 @@ pub struct Passwords {
     lanes: Arc<Lanes>,
     log_ins: Admission,
     registrations: Admission,
+    refused: Semaphore,
     cost: u32,
     threads: usize,
     /// About how long one hash keeps a thread.
@@ -120,7 +125,8 @@ impl Passwords {
             threads
                 * usize::try_from(in_time)
                     .unwrap_or(0)
-                    .clamp(LOG_INS_AT_LEAST, config.registration_queue)
+                    .min(config.registration_queue)
+                    .max(LOG_INS_AT_LEAST)
         } else {
             config.registration_queue
         };
@@ -130,7 +136,10 @@ impl Passwords {
             let work = move || {
                 be_nice();
                 while let Some(job) = lanes.next() {
-                    job();
+                    // Whoever waits for a job that panicked is told; the thread goes on.
+                    if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(job)) {
+                        error!(panic = panic_text(&*panic), "A password hash panicked");
+                    }
                 }
             };
             thread::Builder::new()
@@ -142,6 +151,7 @@ impl Passwords {
             lanes,
             log_ins: Admission::new(log_ins, threads),
             registrations: Admission::new(config.registration_queue, threads),
+            refused: Semaphore::new(REFUSED_HELD),
             cost: config.bcrypt_cost,
             threads,
             one_hash,
@@ -190,6 +200,14 @@ impl Passwords {
         let (secret, hash) = (digestible(password), hash.unwrap_or(&self.nobody).to_owned());
         let fits = self.run(turn, move || bcrypt::verify(secret, &hash)).await?;
         Ok(fits && known)
+    }
+
+    /// Whoever is refused learns it a second later, so that a flood which asks again at once asks once a second. Beyond a number
+    /// that costs nothing to hold, the answer is immediate again.
+    pub async fn slow_down(&self) {
+        if let Ok(_held) = self.refused.try_acquire() {
+            tokio::time::sleep(REFUSED_AFTER).await;
+        }
     }
 
     async fn run<T: Send + 'static>(

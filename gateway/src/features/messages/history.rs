@@ -1,5 +1,6 @@
 //! Read a chat, page by page, backwards from the newest message.
 
+use chrono::Datelike;
 use shared::{
     ChatId,
     message::{MessagePage, ReadHistory},
@@ -18,6 +19,12 @@ pub async fn history(
     chat: ChatId,
     ask: ReadHistory,
 ) -> Result<MessagePage> {
+    if ask
+        .cursor
+        .is_some_and(|cursor| !(0..=9999).contains(&cursor.year()))
+    {
+        return Err(Error::invalid("cursor", "must be a time of this era"));
+    }
     let mut tx = backend.begin().await?;
     let place = chats::place_of(&mut tx, caller.user, chat)
         .await?

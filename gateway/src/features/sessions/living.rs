@@ -1,6 +1,9 @@
 //! Which sessions live: asked on every request, so answers are remembered for a moment.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use moka::future::Cache;
 use shared::SessionId;
@@ -21,7 +24,7 @@ const AT_MOST: u64 = 100_000;
 const ACTIVITY_STEP: Duration = Duration::from_secs(60);
 
 pub struct Living {
-    remembered: Cache<SessionId, Option<Life>>,
+    remembered: Cache<SessionId, Answer>,
 }
 
 impl Default for Living {
@@ -38,10 +41,22 @@ impl Default for Living {
 impl Living {
     /// Does the caller's session live? However many ask about one session at once, the database is asked once.
     pub async fn is_living(&self, backend: &Backend, caller: &Caller) -> Result<bool> {
+        let mut answer = self.answer(backend, caller.session).await?;
+        if answer.asked.elapsed() > REMEMBERED {
+            self.forget(caller.session).await;
+            answer = self.answer(backend, caller.session).await?;
+        }
+        let now = backend.clock.now();
+        Ok(answer
+            .life
+            .is_some_and(|life| life.user == caller.user && !life.ended && now < life.expires_at))
+    }
+
+    async fn answer(&self, backend: &Backend, session: SessionId) -> Result<Answer> {
         let entry = self
             .remembered
-            .entry(caller.session)
-            .or_try_insert_with(look_up(backend, caller.session))
+            .entry(session)
+            .or_try_insert_with(look_up(backend, session))
             .await;
         let entry = entry.map_err(|error| Error::unavailable(error.to_string()))?;
         let outcome = if entry.is_fresh() { "asked" } else { "remembered" };
@@ -50,10 +65,7 @@ impl Living {
             .session_checks
             .get_or_create(&OutcomeLabels { outcome })
             .inc();
-        let now = backend.clock.now();
-        Ok(entry
-            .into_value()
-            .is_some_and(|life| life.user == caller.user && !life.ended && now < life.expires_at))
+        Ok(entry.into_value())
     }
 
     pub(super) async fn forget(&self, session: SessionId) {
@@ -61,19 +73,32 @@ impl Living {
     }
 }
 
-async fn look_up(backend: &Backend, session: SessionId) -> Result<Option<Life>, CannotTell> {
+async fn look_up(backend: &Backend, session: SessionId) -> Result<Answer, CannotTell> {
+    let asked = Instant::now();
     let now = backend.clock.now();
     let life = store::life(&backend.db, session)
         .await
         .map_err(|error| CannotTell(format!("{error:?}")))?;
-    if let Some(life) = &life
-        && !life.ended
-        && life.last_activity + ACTIVITY_STEP <= now
-        && let Err(error) = store::note_activity(&backend.db, session, now).await
+    if life
+        .as_ref()
+        .is_some_and(|life| !life.ended && life.last_activity + ACTIVITY_STEP <= now)
     {
-        warn!(?error, %session, "Cannot note the last activity of a session");
+        let db = backend.db.clone();
+        // Nobody waits for it.
+        backend.tasks.spawn("note the last activity", async move {
+            if let Err(error) = store::note_activity(&db, session, now).await {
+                warn!(?error, %session, "Cannot note the last activity of a session");
+            }
+        });
     }
-    Ok(life)
+    Ok(Answer { asked, life })
+}
+
+/// What the database said, and when it was asked: the answer may be older than its place in the cache.
+#[derive(Clone, Debug)]
+struct Answer {
+    asked: Instant,
+    life: Option<Life>,
 }
 
 /// Moka shares one failure among all who waited for it, so it has to be cheap to share.

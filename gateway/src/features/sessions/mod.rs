@@ -53,7 +53,14 @@ async fn end(
 
 /// Remove sessions that have been over for so long that their tokens need not be told from unknown ones any more.
 pub async fn sweep(backend: &Backend) -> Result<()> {
-    store::remove_over(&backend.db, backend.clock.now() - KEPT_AFTER_END).await
+    loop {
+        let mut tx = backend.begin().await?;
+        let removed = store::remove_over(&mut tx, backend.clock.now() - KEPT_AFTER_END).await?;
+        tx.commit().await?;
+        if removed == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Ended sessions are kept for a while: for whoever looks into what happened.

@@ -133,15 +133,26 @@ pub(super) async fn end(
     Ok(ended.fetch_all(tx.conn()).await?)
 }
 
-pub(super) async fn remove_over(db: &Db, before: DateTime<Utc>) -> Result<()> {
-    sqlx::query!(
-        "delete from login_sessions where expires_at < $1 or ended_at < $1",
-        before
-    )
-    .execute(db.read())
-    .await?;
-    sqlx::query!("delete from refresh_tokens where replaced_at < $1", before)
-        .execute(db.read())
-        .await?;
-    Ok(())
+/// Remove some of what was over before this moment; says how much. Replicas take turns: whoever comes second finds it being done.
+pub(super) async fn remove_over(tx: &mut Tx, before: DateTime<Utc>) -> Result<u64> {
+    const AT_ONCE: i64 = 5_000;
+    let mine = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock(hashtextextended('chore: expire sessions', 0)) as "mine!""#
+    );
+    if !mine.fetch_one(tx.conn()).await? {
+        return Ok(0);
+    }
+    let sessions = sqlx::query!(
+        "delete from login_sessions where id in
+           (select id from login_sessions where expires_at < $1 or ended_at < $1 limit $2)",
+        before,
+        AT_ONCE,
+    );
+    let sessions = sessions.execute(tx.conn()).await?.rows_affected();
+    let tokens = sqlx::query!(
+        "delete from refresh_tokens where digest in (select digest from refresh_tokens where replaced_at < $1 limit $2)",
+        before,
+        AT_ONCE,
+    );
+    Ok(sessions + tokens.execute(tx.conn()).await?.rows_affected())
 }
