@@ -3,10 +3,9 @@
 use shared::{
     ChatId,
     chat::{Chat, ChatCursor, ChatPage, ListChats},
-    problem::Reason,
 };
 
-use super::{start::seen_by, store};
+use super::{member_place, start::seen_by, store};
 use crate::{
     db::Tx,
     error::{Error, Result},
@@ -56,11 +55,6 @@ pub async fn by_slug(backend: &Backend, caller: &Caller, slug: &str) -> Result<C
 }
 
 async fn seen_by_member(backend: &Backend, tx: &mut Tx, caller: &Caller, chat: ChatId) -> Result<Chat> {
-    let place = store::place_of(tx, caller.user, chat)
-        .await?
-        .ok_or(Error::NotFound("chat"))?;
-    if !place.is_member {
-        return Err(Error::Forbidden(Reason::ChatLeft));
-    }
+    member_place(tx, caller.user, chat).await?;
     seen_by(backend, tx, caller.user, chat).await
 }

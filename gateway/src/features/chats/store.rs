@@ -24,7 +24,7 @@ pub struct Place {
 
 /// The place of `user` in a chat that they are or were in. It stays theirs until the end of the transaction: somebody who is
 /// removed at this moment is removed before or after, never in between.
-pub async fn place_of(tx: &mut Tx, user: UserId, chat: ChatId) -> Result<Option<Place>> {
+pub(super) async fn place_of(tx: &mut Tx, user: UserId, chat: ChatId) -> Result<Option<Place>> {
     let place = sqlx::query!(
         r#"select c.type as "kind: ChatType", c.first_id as "first_id?", c.second_id as "second_id?",
                   (p.left_at is null and c.deleted_at is null) as "is_member!"

@@ -4,7 +4,6 @@ use chrono::Datelike;
 use shared::{
     ChatId,
     message::{MessagePage, ReadHistory},
-    problem::Reason,
 };
 
 use super::store;
@@ -26,12 +25,7 @@ pub async fn history(
         return Err(Error::invalid("cursor", "must be a time of this era"));
     }
     let mut tx = backend.begin().await?;
-    let place = chats::place_of(&mut tx, caller.user, chat)
-        .await?
-        .ok_or(Error::NotFound("chat"))?;
-    if !place.is_member {
-        return Err(Error::Forbidden(Reason::ChatLeft));
-    }
+    chats::member_place(&mut tx, caller.user, chat).await?;
     // One more than wanted tells whether there are more.
     let mut newest_first = store::page(&mut tx, chat, ask.cursor, ask.limit.sql() + 1).await?;
     let has_more = newest_first.len() > ask.limit.get();

@@ -27,12 +27,7 @@ pub struct Sent {
 pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMessage) -> Result<Sent> {
     backend.limits.check(Limited::SendMessage, caller.user).await?;
     let mut tx = backend.begin().await?;
-    let place = chats::place_of(&mut tx, caller.user, chat)
-        .await?
-        .ok_or(Error::NotFound("chat"))?;
-    if !place.is_member {
-        return Err(Error::Forbidden(Reason::ChatLeft));
-    }
+    let place = chats::member_place(&mut tx, caller.user, chat).await?;
     if place.kind == ChatType::Direct {
         let partner = place
             .partner
