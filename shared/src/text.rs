@@ -136,10 +136,6 @@ impl Metadata {
     pub fn json(&self) -> &str {
         self.0.get()
     }
-
-    pub fn into_raw(self) -> Box<RawValue> {
-        self.0
-    }
 }
 
 impl Default for Metadata {
