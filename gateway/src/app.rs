@@ -85,9 +85,9 @@ impl App {
             db::migrate(&config.database).await?;
         }
         let db = Db::connect(&config.database).await?;
-        let bus = Bus::new(&config.redis)?;
         let blobs = Blobs::new(&config.storage);
         let metrics = Arc::new(Metrics::new(vec![db.collector()]));
+        let (bus, works) = Bus::new(&config.redis, metrics.clone())?;
         let limits_are_on = config.limits.rate_limits == Switch::On;
         let together = Together::new(
             bus.shared(),
@@ -121,6 +121,9 @@ impl App {
             clock,
             metrics,
         });
+
+        tasks.spawn_lasting("listen to Redis", works.link.run());
+        tasks.spawn_lasting("publish to Redis", works.publisher.run());
 
         let rest = Rest {
             backend: backend.clone(),

@@ -8,8 +8,10 @@ use uuid::Uuid;
 use crate::{
     ChatId, ParticipantId, UserId,
     account::{Status, User},
+    message::Message,
     page::Limit,
     text::GroupName,
+    topic::Seq,
 };
 
 /// Open the chat with a contact. There are three names for the other person.
@@ -31,6 +33,48 @@ pub struct StartGroup {
     /// People, or the caller's direct chats with them.
     #[schema(min_items = 1)]
     pub participant_ids: Vec<Uuid>,
+}
+
+/// Change a group's name.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RenameGroup {
+    pub name: GroupName,
+}
+
+/// Add people to a group: one, or several at once.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AddMembers {
+    /// A person, or the caller's direct chat with one.
+    pub user_id: Option<Uuid>,
+    /// People, or the caller's direct chats with them.
+    #[serde(default)]
+    pub participant_ids: Vec<Uuid>,
+    /// `member` unless said otherwise; only the owner adds admins.
+    #[serde(default)]
+    pub role: NewRole,
+}
+
+/// The role that somebody is added with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum NewRole {
+    Admin,
+    #[default]
+    Member,
+}
+
+impl TryFrom<String> for NewRole {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match &*text {
+            "admin" => Ok(Self::Admin),
+            "member" => Ok(Self::Member),
+            _ => Err("must be one of admin, member"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -74,6 +118,9 @@ pub struct Chat {
     pub participant_count: usize,
     pub unread_count: i64,
     pub last_message_at: Option<DateTime<Utc>>,
+    pub last_message: Option<Message>,
+    /// The place of the newest event in this chat: from here on, live events follow without a hole.
+    pub position: Seq,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -161,4 +208,52 @@ pub struct ChatPage {
     pub chats: Vec<Chat>,
     pub next_cursor: Option<String>,
     pub has_more: bool,
+}
+
+/// What members are told when a group looks different.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatChanged {
+    pub id: ChatId,
+    pub chat_id: ChatId,
+    pub name: Option<String>,
+    pub slug: Option<String>,
+    pub avatar_url: Option<String>,
+    pub owner_id: Option<UserId>,
+    pub updated_by: UserId,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A chat is gone for everybody.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatGone {
+    pub id: ChatId,
+    pub chat_id: ChatId,
+    pub deleted_by: Option<UserId>,
+    pub timestamp: DateTime<Utc>,
+}
+
+/// Somebody is in a chat from now on.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberJoined {
+    pub chat_id: ChatId,
+    pub user_id: UserId,
+    pub participant: Participant,
+    pub added_by: UserId,
+    pub timestamp: DateTime<Utc>,
+}
+
+/// Somebody is not in a chat any more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberLeft {
+    pub chat_id: ChatId,
+    pub user_id: UserId,
+    /// Who removed them; the same person if they left.
+    pub removed_by: UserId,
+    /// Who owns the group now, if that changed with it.
+    pub new_owner_id: Option<UserId>,
+    pub timestamp: DateTime<Utc>,
 }

@@ -107,3 +107,18 @@ pub struct Contact {
 pub struct Contacts {
     pub contacts: Vec<Contact>,
 }
+
+/// Two people are not contacts any more.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContactEnded {
+    /// Their direct chat, which stays readable.
+    pub id: ChatId,
+    pub chat_id: ChatId,
+    pub relation_id: ContactId,
+    /// The person who is told.
+    pub user_id: UserId,
+    /// The other one.
+    pub contact_id: UserId,
+    pub timestamp: DateTime<Utc>,
+}

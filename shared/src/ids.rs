@@ -70,6 +70,8 @@ ids! {
     MessageId;
     /// Somebody's place in a chat.
     ParticipantId;
+    /// One emoji of one person on one message.
+    ReactionId;
     /// One log-in of one person: what a refresh renews and a log-out ends.
     SessionId;
     /// A person with an account.

@@ -2,13 +2,17 @@
 
 pub mod account;
 pub mod chat;
+pub mod command;
 pub mod contact;
+pub mod disconnect;
 pub mod event;
 pub mod health;
 pub mod ids;
 pub mod message;
 pub mod page;
+pub mod presence;
 pub mod problem;
+pub mod receipt;
 pub mod samples;
 pub mod secret;
 pub mod session;

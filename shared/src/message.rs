@@ -6,10 +6,11 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    ChatId, MessageId, UserId,
+    ChatId, MessageId, ReactionId, UserId,
     contact::Person,
     page::Limit,
-    text::{ClientKey, MessageText, Metadata},
+    text::{ClientKey, Emoji, MessageText, Metadata},
+    topic::Seq,
 };
 
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -45,6 +46,90 @@ impl TryFrom<String> for SentType {
             Err("must be text")
         }
     }
+}
+
+/// Say something else instead.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct EditMessage {
+    pub content: MessageText,
+}
+
+/// React to a message.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct React {
+    pub emoji: Emoji,
+}
+
+/// Which of one's reactions is meant: its id, its emoji, or the 13 digits of a time in milliseconds, which the client makes up for
+/// reactions that it was told of live.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum ReactionRef {
+    Id(ReactionId),
+    Emoji(Emoji),
+    Around(DateTime<Utc>),
+}
+
+impl TryFrom<String> for ReactionRef {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Id(id));
+        }
+        if text.len() == 13 && text.bytes().all(|b| b.is_ascii_digit()) {
+            let time = text.parse().ok().and_then(DateTime::from_timestamp_millis);
+            return time.map(Self::Around).ok_or("must be a time of this era");
+        }
+        Emoji::try_from(text).map(Self::Emoji)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reaction {
+    pub id: ReactionId,
+    pub message_id: MessageId,
+    pub user_id: UserId,
+    #[schema(example = "👍")]
+    pub emoji: String,
+    pub created_at: DateTime<Utc>,
+    pub user: Option<Person>,
+}
+
+/// What members are told when a reaction comes or goes.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReactionChanged {
+    #[serde(flatten)]
+    pub reaction: Reaction,
+    /// The same as `id`.
+    pub reaction_id: ReactionId,
+    pub chat_id: ChatId,
+}
+
+/// What members are told of an edit.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageEdited {
+    pub id: MessageId,
+    pub message_id: MessageId,
+    pub chat_id: ChatId,
+    pub content: String,
+    pub is_edited: bool,
+    pub edited_at: DateTime<Utc>,
+}
+
+/// What members are told of a deletion.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageDeleted {
+    pub id: MessageId,
+    pub message_id: MessageId,
+    pub chat_id: ChatId,
+    pub content: String,
+    pub is_deleted: bool,
+    pub deleted_at: DateTime<Utc>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -93,8 +178,9 @@ pub struct Message {
     pub deleted_at: Option<DateTime<Utc>>,
     /// Strictly increasing within a chat.
     pub created_at: DateTime<Utc>,
-    #[schema(value_type = Vec<Object>)]
-    pub reactions: [(); 0],
+    /// Its place in the chat's order.
+    pub seq: Seq,
+    pub reactions: Vec<Reaction>,
     pub delivery_status: DeliveryStatus,
     pub read_count: ReadCount,
     #[schema(value_type = Vec<Object>)]

@@ -116,6 +116,19 @@ checked_text! {
 }
 
 checked_text! {
+    /// What somebody reacts with. Flags joined with others are the longest: ten code points.
+    Emoji { min: 1, max: 10, example: "👍" }
+    |text| {
+        let trimmed = text.trim().to_owned();
+        match trimmed.chars().count() {
+            _ if trimmed.contains(char::is_control) => Err("must not contain control characters"),
+            1..=10 => Ok(trimmed),
+            _ => Err("must have 1 to 10 characters"),
+        }
+    }
+}
+
+checked_text! {
     /// A key by which a client recognises its own message.
     ClientKey { min: 1, max: 128, pattern: "^[!-~]+$", example: "01J9Z3-7" }
     |text| {

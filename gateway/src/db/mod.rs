@@ -19,6 +19,7 @@ pub use self::{
     tx::{Place, Tx},
 };
 use crate::{
+    bus::Bus,
     config,
     error::Result,
     telemetry::metrics::{self, Metrics},
@@ -63,8 +64,8 @@ impl Db {
         &self.pool
     }
 
-    pub async fn begin(&self, metrics: &Arc<Metrics>) -> Result<Tx> {
-        Ok(Tx::new(self.pool.begin().await?, metrics.clone()))
+    pub async fn begin(&self, bus: &Bus, metrics: &Arc<Metrics>) -> Result<Tx> {
+        Ok(Tx::new(self.pool.begin().await?, bus.clone(), metrics.clone()))
     }
 
     /// Does the database answer, and can it be written to?

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use shared::{
-    event::Event,
+    SessionId,
+    event::{Event, Kind},
     topic::{Seq, Topic},
 };
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{
+    bus::{Bus, Envelope},
     error::{Error, Result},
     telemetry::metrics::Metrics,
 };
@@ -18,7 +20,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
-    recorded: u64,
+    recorded: Vec<Envelope>,
+    bus: Bus,
     metrics: Arc<Metrics>,
 }
 
@@ -32,10 +35,11 @@ pub struct Place {
 }
 
 impl Tx {
-    pub(super) fn new(inner: Transaction<'static, Postgres>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(inner: Transaction<'static, Postgres>, bus: Bus, metrics: Arc<Metrics>) -> Self {
         Self {
             inner,
-            recorded: 0,
+            recorded: Vec::new(),
+            bus,
             metrics,
         }
     }
@@ -66,18 +70,35 @@ impl Tx {
 
     /// Append an event to the log, at a place that was taken for it.
     pub async fn record_at(&mut self, place: Place, event: &Event) -> Result<()> {
-        let body = event.body().map_err(Error::internal)?;
+        self.record_held(place, event, None).await
+    }
+
+    /// The same, for an event that sockets of the login session `held_for` must not hear of before an answer has been written.
+    pub async fn record_held(
+        &mut self,
+        place: Place,
+        event: &Event,
+        held_for: Option<SessionId>,
+    ) -> Result<()> {
+        let kind = event.kind();
+        let body = placed(kind, event.body().map_err(Error::internal)?, place.seq);
         sqlx::query!(
             "insert into events (topic_id, seq, at, kind, body) values ($1, $2, $3, $4, $5)",
             place.topic.id(),
             place.seq,
             place.at,
-            event.kind(),
+            kind.name(),
             body,
         )
         .execute(self.conn())
         .await?;
-        self.recorded += 1;
+        self.recorded.push(Envelope {
+            topic: place.topic,
+            seq: place.seq,
+            kind: kind.name().into(),
+            held_for,
+            body: body.into(),
+        });
         Ok(())
     }
 
@@ -87,13 +108,23 @@ impl Tx {
         self.record_at(place, event).await
     }
 
+    /// Make it so, and only then tell of it. What cannot be told now is in the log, where others look for what they miss.
     pub async fn commit(self) -> Result<()> {
         let started = std::time::Instant::now();
         self.inner.commit().await?;
         self.metrics
             .commit_seconds
             .observe(started.elapsed().as_secs_f64());
-        self.metrics.events_recorded.inc_by(self.recorded);
+        self.metrics.events_recorded.inc_by(self.recorded.len() as u64);
+        self.bus.publish(self.recorded);
         Ok(())
+    }
+}
+
+/// The body of an event with its place in it, so that a client can say what it saw last. Messages know theirs.
+fn placed(kind: Kind, body: String, seq: Seq) -> String {
+    match body.strip_suffix('}') {
+        Some(open) if kind != Kind::MessageSent => format!("{open},\"seq\":{seq}}}"),
+        _ => body,
     }
 }

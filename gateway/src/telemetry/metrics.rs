@@ -33,6 +33,16 @@ pub struct Metrics {
     pub panics: Counter,
     pub events_recorded: Counter,
     pub commit_seconds: Histogram,
+    pub events_unpublished: Counter,
+    pub bus_garbage: Counter,
+    pub link_up: Gauge,
+    pub link_losses: Counter,
+    pub link_seconds: Histogram,
+    pub deliveries: Counter,
+    pub gaps_filled: Counter,
+    pub connections: Gauge,
+    pub connections_closed: Family<ReasonLabels, Counter>,
+    pub commands: Family<CommandLabels, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -80,6 +90,17 @@ pub struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ReasonLabels {
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CommandLabels {
+    pub command: &'static str,
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct LaneLabels {
     pub lane: &'static str,
 }
@@ -120,6 +141,16 @@ impl Metrics {
         let panics = Counter::default();
         let events_recorded = Counter::default();
         let commit_seconds = request_histogram();
+        let events_unpublished = Counter::default();
+        let bus_garbage = Counter::default();
+        let link_up = Gauge::default();
+        let link_losses = Counter::default();
+        let link_seconds = request_histogram();
+        let deliveries = Counter::default();
+        let gaps_filled = Counter::default();
+        let connections = Gauge::default();
+        let connections_closed = Family::default();
+        let commands = Family::default();
 
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register_with_unit(
@@ -168,6 +199,53 @@ impl Metrics {
             Unit::Seconds,
             commit_seconds.clone(),
         );
+        registry.register(
+            "events_unpublished",
+            "Events that Redis did not take: other replicas read them from the log",
+            events_unpublished.clone(),
+        );
+        registry.register(
+            "bus_garbage",
+            "Messages on our channels that are not ours, or of a version to come",
+            bus_garbage.clone(),
+        );
+        registry.register(
+            "link_up",
+            "Whether this replica hears the others",
+            link_up.clone(),
+        );
+        registry.register(
+            "link_losses",
+            "Times the link to Redis was lost",
+            link_losses.clone(),
+        );
+        registry.register_with_unit(
+            "link_round_trip",
+            "From asking Redis on the link to its answer",
+            Unit::Seconds,
+            link_seconds.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "Events offered to live connections",
+            deliveries.clone(),
+        );
+        registry.register(
+            "gaps_filled",
+            "Events that did not arrive by themselves and were read from the log",
+            gaps_filled.clone(),
+        );
+        registry.register("connections", "Live connections", connections.clone());
+        registry.register(
+            "connections_closed",
+            "Live connections that ended, by reason",
+            connections_closed.clone(),
+        );
+        registry.register(
+            "commands",
+            "What live connections asked for, by outcome",
+            commands.clone(),
+        );
         registry.register_collector(Box::new(Process));
         for collector in at_scrape {
             registry.register_collector(collector);
@@ -186,6 +264,16 @@ impl Metrics {
             panics,
             events_recorded,
             commit_seconds,
+            events_unpublished,
+            bus_garbage,
+            link_up,
+            link_losses,
+            link_seconds,
+            deliveries,
+            gaps_filled,
+            connections,
+            connections_closed,
+            commands,
         }
     }
 

@@ -6,3 +6,17 @@ mod store;
 pub mod update;
 
 pub use self::store::{UserRow, people, user};
+
+use chrono::{DateTime, Utc};
+use shared::{
+    account::User,
+    event::{Event, ProfileUpdated},
+};
+
+fn looks_different(user: &User, now: DateTime<Utc>) -> Event {
+    Event::ProfileUpdated(ProfileUpdated {
+        user_id: user.id,
+        user: user.clone(),
+        timestamp: now,
+    })
+}

@@ -2,11 +2,10 @@
 
 use shared::{
     account::{UpdateProfile, User},
-    event::Event,
     topic::Topic,
 };
 
-use super::store;
+use super::{looks_different, store};
 use crate::{
     error::Result,
     features::{Backend, Caller},
@@ -19,12 +18,8 @@ pub async fn update(backend: &Backend, caller: &Caller, change: UpdateProfile) -
     let now = backend.clock.now();
     store::update(&mut tx, caller, &change, now).await?;
     let user = store::user(&mut tx, &backend.settings, caller.user).await?;
-    tx.record(
-        Topic::User(caller.user),
-        &Event::ProfileUpdated(user.clone()),
-        now,
-    )
-    .await?;
+    tx.record(Topic::User(caller.user), &looks_different(&user, now), now)
+        .await?;
     tx.commit().await?;
     Ok(user)
 }

@@ -1,6 +1,8 @@
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use shared::{
-    ChatId, ParticipantId, UserId,
+    ChatId, MessageId, ParticipantId, UserId,
     chat::{Chat, ChatCursor, ChatType, Participant, Role},
     text::GroupName,
 };
@@ -9,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     db::Tx,
     error::Result,
-    features::{Settings, accounts},
+    features::{Settings, accounts, messages},
 };
 
 /// Somebody's place in a chat.
@@ -195,7 +197,10 @@ pub(super) async fn chats(
                   c.created_at, c.updated_at,
                   (select count(*) from messages m
                    where m.chat_id = c.id and m.seq > p.read_seq and m.sender_id is distinct from $2
-                     and m.deleted_at is null) as "unread!"
+                     and m.deleted_at is null) as "unread!",
+                  (select m.id from messages m where m.chat_id = c.id order by m.created_at desc limit 1)
+                    as "last_message_id: MessageId",
+                  coalesce((select t.last_seq from topics t where t.id = c.id), 0) as "position!"
            from chats c join participants p on p.chat_id = c.id and p.user_id = $2
            where c.id = any($1)"#,
         &uuids,
@@ -212,6 +217,12 @@ pub(super) async fn chats(
     )
     .fetch_all(tx.conn())
     .await?;
+    let last: Vec<MessageId> = rows.iter().filter_map(|row| row.last_message_id).collect();
+    let last = messages::messages(tx, settings, &last).await?;
+    let mut last: HashMap<ChatId, _> = last
+        .into_iter()
+        .map(|message| (message.chat_id, message))
+        .collect();
     let users: Vec<UserId> = members.iter().map(|member| member.user_id).collect();
     let people = accounts::people(tx, settings, &users).await?;
     let participants_of = |chat: ChatId| {
@@ -243,6 +254,8 @@ pub(super) async fn chats(
                 participants,
                 unread_count: row.unread,
                 last_message_at: row.last_message_at,
+                last_message: last.remove(&row.id),
+                position: row.position,
                 created_at: row.created_at,
                 updated_at: row.updated_at,
             }

@@ -4,3 +4,5 @@ pub mod history;
 mod rules;
 pub mod send;
 mod store;
+
+pub use self::store::messages;

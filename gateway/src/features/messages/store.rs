@@ -1,9 +1,11 @@
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use shared::{
     ChatId, MessageId, UserId,
     contact::Person,
-    message::{ContentType, DeliveryStatus, Message, Quote, ReadCount, SendMessage},
+    message::{ContentType, DeliveryStatus, Message, Quote, Reaction, ReadCount, SendMessage},
     text::ClientKey,
 };
 use uuid::Uuid;
@@ -91,13 +93,14 @@ pub(super) async fn message(tx: &mut Tx, settings: &Settings, id: MessageId) -> 
 }
 
 /// These messages, in the order of the ids.
-pub(super) async fn messages(tx: &mut Tx, settings: &Settings, ids: &[MessageId]) -> Result<Vec<Message>> {
+pub async fn messages(tx: &mut Tx, settings: &Settings, ids: &[MessageId]) -> Result<Vec<Message>> {
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
-        r#"select m.id, m.chat_id, m.sender_id as "sender_id?", m.content, m.content_type as "content_type: ContentType",
+        r#"select m.id, m.chat_id, m.seq, m.sender_id as "sender_id?", m.content, m.content_type as "content_type: ContentType",
                   m.metadata::text as "metadata!", m.edited_at, m.deleted_at, m.created_at,
                   m.reply_to_id as "reply_to_id?", q.sender_id as "quoted_sender_id?", q.content as "quoted_content?",
                   q.content_type as "quoted_type?: ContentType", q.created_at as "quoted_at?",
+                  q.deleted_at as "quoted_deleted_at?",
                   progress.recipients as "recipients!", progress.delivered as "delivered!", progress.read as "read!"
            from unnest($1::uuid[]) with ordinality as wanted (id, position)
            join messages m on m.id = wanted.id
@@ -114,13 +117,32 @@ pub(super) async fn messages(tx: &mut Tx, settings: &Settings, ids: &[MessageId]
     )
     .fetch_all(tx.conn())
     .await?;
-    let senders: Vec<UserId> = rows
+    let reacted = sqlx::query!(
+        "select id, message_id, user_id, emoji, created_at from reactions
+         where message_id = any($1) order by created_at, id",
+        &uuids,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let involved: Vec<UserId> = rows
         .iter()
         .flat_map(|row| [row.sender_id, row.quoted_sender_id])
         .flatten()
+        .chain(reacted.iter().map(|reaction| reaction.user_id))
         .collect();
-    let people = accounts::people(tx, settings, &senders).await?;
+    let people = accounts::people(tx, settings, &involved).await?;
     let person = |id: Option<UserId>| id.and_then(|id| people.get(&id)).map(Person::from);
+    let mut reactions: HashMap<MessageId, Vec<Reaction>> = HashMap::new();
+    for reaction in reacted {
+        reactions.entry(reaction.message_id).or_default().push(Reaction {
+            id: reaction.id,
+            message_id: reaction.message_id,
+            user_id: reaction.user_id,
+            emoji: reaction.emoji,
+            created_at: reaction.created_at,
+            user: person(Some(reaction.user_id)),
+        });
+    }
     let messages = rows.into_iter().map(|row| {
         let quote = match (
             row.reply_to_id,
@@ -132,7 +154,11 @@ pub(super) async fn messages(tx: &mut Tx, settings: &Settings, ids: &[MessageId]
                 id,
                 sender_id: row.quoted_sender_id,
                 sender: person(row.quoted_sender_id),
-                content,
+                content: if row.quoted_deleted_at.is_some() {
+                    "[Message Deleted]".to_owned()
+                } else {
+                    content
+                },
                 content_type,
                 created_at,
             }),
@@ -153,7 +179,8 @@ pub(super) async fn messages(tx: &mut Tx, settings: &Settings, ids: &[MessageId]
             is_deleted: row.deleted_at.is_some(),
             deleted_at: row.deleted_at,
             created_at: row.created_at,
-            reactions: [],
+            seq: row.seq,
+            reactions: reactions.remove(&row.id).unwrap_or_default(),
             delivery_status: match (row.read, row.delivered) {
                 (1.., _) => DeliveryStatus::Read,
                 (_, 1..) => DeliveryStatus::Delivered,

@@ -6,7 +6,11 @@ pub mod revoke;
 mod store;
 
 use chrono::TimeDelta;
-use shared::{SessionId, UserId, event::Event, topic::Topic};
+use shared::{
+    SessionId, UserId,
+    event::{Event, SessionGone},
+    topic::Topic,
+};
 
 use self::store::EndReason;
 pub use self::{
@@ -41,8 +45,12 @@ async fn end(
     let now = backend.clock.now();
     let ended = store::end(&mut tx, user, sessions, reason, now).await?;
     for session in &ended {
-        tx.record(Topic::User(user), &Event::SessionEnded(*session), now)
-            .await?;
+        tx.record(
+            Topic::User(user),
+            &Event::SessionEnded(SessionGone { session_id: *session }),
+            now,
+        )
+        .await?;
     }
     tx.commit().await?;
     for session in &ended {
