@@ -16,11 +16,14 @@ use crate::{
     clock::Clock,
     config::{self, Config, Switch},
     db::{self, Db},
-    doors::{http, ops, rest::Rest, serve::serve},
+    doors::{http, ops, rest::Rest, serve::serve, session::Live},
+    fanout::Hub,
     features::{
         Backend, Settings,
         auth::{passwords::Passwords, tokens::AccessTokens},
         media::{blobs::Blobs, thumbnails::Thumbnails},
+        presence::{self, Presence},
+        receipts::arrivals,
     },
     lifecycle::Tasks,
     limits::{Attempts, Limits, Together},
@@ -109,6 +112,8 @@ impl App {
             access_tokens: AccessTokens::new(&config.auth),
             sessions: Default::default(),
             health: Default::default(),
+            presence: Presence::new(&bus, &config.redis.prefix, config.redis.timeout),
+            arrivals: Default::default(),
             tasks: tasks.clone(),
             settings: Settings {
                 session_lifetime: config.auth.refresh_token_ttl,
@@ -122,8 +127,24 @@ impl App {
             metrics,
         });
 
-        tasks.spawn_lasting("listen to Redis", works.link.run());
-        tasks.spawn_lasting("publish to Redis", works.publisher.run());
+        let hub = Hub::new(
+            backend.bus.clone(),
+            backend.db.clone(),
+            tasks.clone(),
+            backend.metrics.clone(),
+        );
+        tasks.spawn_underneath("listen to Redis", works.link.run());
+        tasks.spawn_underneath("publish to Redis", works.publisher.run());
+        tasks.spawn_underneath("tell what is heard", hub.clone().run(works.heard));
+        tasks.spawn_underneath("watch the log", hub.clone().watch_the_log());
+        tasks.spawn_underneath("keep the lease", presence::keep(backend.clone()));
+        tasks.spawn_underneath("note what has arrived", arrivals::keep_noting(backend.clone()));
+        let live = Live {
+            backend: backend.clone(),
+            hub,
+            tasks: tasks.clone(),
+            drain_window: config.http.drain_delay,
+        };
 
         let rest = Rest {
             backend: backend.clone(),
@@ -133,7 +154,7 @@ impl App {
         };
         let address = listeners.public.local_addr()?;
         let ops_address = listeners.ops.local_addr()?;
-        let public = http::router(rest.clone(), &config.http.cors_origins);
+        let public = http::router(rest.clone(), live, &config.http.cors_origins);
         tasks.spawn_lasting("public listener", serve(listeners.public, public, tasks.clone()));
         tasks.spawn_lasting(
             "ops listener",
@@ -154,6 +175,7 @@ impl App {
     /// Serve until asked to stop, then leave in good order.
     pub async fn run(self) {
         self.tasks.finish(self.drain_delay, self.shutdown_timeout).await;
+        arrivals::flush(&self.backend).await;
         self.backend.db.close().await;
         self.backend.bus.close();
     }

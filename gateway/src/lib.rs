@@ -9,6 +9,7 @@ pub mod config;
 pub mod db;
 pub mod doors;
 pub mod error;
+pub mod fanout;
 pub mod features;
 pub mod lifecycle;
 pub mod limits;

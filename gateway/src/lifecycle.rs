@@ -15,6 +15,8 @@ use tracing::{Instrument, error, error_span, info, warn};
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
+    /// What others stand on: it goes on until they are done.
+    underneath: TaskTracker,
     draining: CancellationToken,
     closing: CancellationToken,
     cut: CancellationToken,
@@ -53,7 +55,26 @@ impl Tasks {
         self.track(guarded.instrument(error_span!("task", task = name)));
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+    /// Spawn lasting work that other tasks need until their end. It is not waited for; it stops after them.
+    pub fn spawn_underneath(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let tasks = self.clone();
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let guarded = async move {
+            tokio::select! {
+                ended = work => {
+                    let panic = ended.as_ref().err().map(|panic| panic_text(&**panic));
+                    error!(panic, "A lasting task ended unexpectedly, this replica leaves");
+                    tasks.draining.cancel();
+                }
+                () = tasks.cut.cancelled() => {}
+            }
+        };
+        let guarded = guarded.instrument(error_span!("task", task = name));
+        #[expect(clippy::disallowed_methods, reason = "this is the place that spawns")]
+        drop(tokio::spawn(self.underneath.track_future(guarded)));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the place that spawns")]
     fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
         drop(tokio::spawn(self.tracker.track_future(work)));
     }
@@ -100,6 +121,8 @@ impl Tasks {
         }
         self.cut.cancel();
         self.tracker.wait().await;
+        self.underneath.close();
+        self.underneath.wait().await;
         info!("Stopped");
     }
 

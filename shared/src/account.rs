@@ -102,6 +102,10 @@ pub struct User {
     /// Absolute, permanent, fetchable without headers.
     pub avatar_url: Option<String>,
     pub status: Status,
+    /// How they chose to be shown, which is not for others to know.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub chosen_status: Option<Status>,
     pub last_seen: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

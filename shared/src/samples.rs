@@ -37,6 +37,7 @@ fn person(id: Uuid, username: &str, display_name: &str) -> User {
         display_name: Some(display_name.to_owned()),
         avatar_url: None,
         status: Status::Online,
+        chosen_status: None,
         last_seen: Some(noon()),
         created_at: noon(),
         updated_at: noon(),

@@ -164,11 +164,14 @@ impl Bus {
         Ok(())
     }
 
-    /// Listen to these topics. Resolves when everything published from now on will be heard, or looked up.
-    pub async fn listen(&self, topics: Vec<Topic>) {
+    /// Listen to these topics. Resolves when everything published from then on will be heard, or looked up.
+    pub fn listen(&self, topics: Vec<Topic>) -> impl Future<Output = ()> + Send + use<> {
         let (done, listening) = oneshot::channel();
-        if self.wishes.send(Wish::Listen(topics, done)).is_ok() {
-            let _ = listening.await;
+        let asked = self.wishes.send(Wish::Listen(topics, done)).is_ok();
+        async move {
+            if asked {
+                let _ = listening.await;
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! PostgreSQL: the truth.
 
 mod constraint;
+pub mod log;
 mod tx;
 
 use std::{str::FromStr, sync::Arc, time::Duration};

@@ -26,7 +26,11 @@ use tower_http::{
 use tracing::{Instrument, error, field::Empty, info, info_span};
 use uuid::Uuid;
 
-use super::rest::{self, Rest, problem};
+use super::{
+    rest::{self, Rest, problem},
+    session::Live,
+    socketio,
+};
 use crate::{
     error::Error,
     features::Backend,
@@ -40,9 +44,11 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
-pub fn router(rest: Rest, cors_origins: &[String]) -> Router {
+pub fn router(rest: Rest, live: Live, cors_origins: &[String]) -> Router {
     let backend = rest.backend.clone();
-    dressed(rest::router(rest), backend, cors_origins)
+    let requests = dressed(rest::router(rest), backend, cors_origins);
+    // Live connections have limits and lifetimes of their own, and are counted elsewhere.
+    requests.merge(socketio::router(live).layer(cors(cors_origins)))
 }
 
 /// The routes, with everything around them that is the same for all.

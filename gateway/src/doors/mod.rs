@@ -1,6 +1,10 @@
 //! The ways in. Each door decodes, identifies, calls a use case and renders; none of them decides anything.
 
 pub mod http;
+mod json;
+mod line;
 pub mod ops;
 pub mod rest;
 pub mod serve;
+pub mod session;
+pub mod socketio;

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use super::line::{Line, Wire};
 use crate::lifecycle::Tasks;
 
 /// The address at the other end of the connection: a client, or the proxy in front.
@@ -48,11 +49,14 @@ pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks) {
 }
 
 async fn connection(stream: TcpStream, peer: Peer, router: Router, tasks: Tasks) {
+    let line = Line::default();
+    let stream = Wire::new(stream, &line);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let router = router.clone();
+        let (router, line) = (router.clone(), line.clone());
         async move {
             let mut request: Request = request.map(axum::body::Body::new);
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(line);
             Ok::<_, Infallible>(
                 router
                     .oneshot(request)

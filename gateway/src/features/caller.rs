@@ -9,6 +9,16 @@ use shared::{SessionId, UserId};
 pub struct Caller {
     pub user: UserId,
     pub session: SessionId,
+    pub way: Way,
+}
+
+/// How somebody asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By a request that gets one answer. Their own sockets must not be told before that has been written (contract 3.9).
+    Request,
+    /// Over the live connection on which they are told what happens.
+    Live,
 }
 
 /// Somebody who is not, or not yet.

@@ -6,15 +6,18 @@ pub mod auth;
 pub mod caller;
 pub mod chats;
 pub mod contacts;
+pub mod dispatch;
 pub mod health;
 pub mod media;
 pub mod messages;
+pub mod presence;
+pub mod receipts;
 pub mod search;
 pub mod sessions;
 
 use std::sync::Arc;
 
-pub use self::caller::{Caller, Visitor};
+pub use self::caller::{Caller, Visitor, Way};
 use crate::{
     bus::Bus,
     clock::Clock,
@@ -43,6 +46,8 @@ pub struct Backend {
     pub access_tokens: AccessTokens,
     pub sessions: sessions::Living,
     pub health: health::Health,
+    pub presence: presence::Presence,
+    pub arrivals: receipts::Arrivals,
     pub tasks: Tasks,
     pub settings: Settings,
     pub metrics: Arc<Metrics>,

@@ -33,6 +33,7 @@ pub enum Limited {
     Register,
     Search,
     SendMessage,
+    Status,
     Upload,
 }
 
@@ -41,13 +42,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Limited {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ContactRequest,
         Self::General,
         Self::Refresh,
         Self::Register,
         Self::Search,
         Self::SendMessage,
+        Self::Status,
         Self::Upload,
     ];
 
@@ -59,6 +61,7 @@ impl Limited {
             Self::Register => "register",
             Self::Search => "search",
             Self::SendMessage => "send-message",
+            Self::Status => "status",
             Self::Upload => "upload",
         }
     }
@@ -70,6 +73,7 @@ impl Limited {
             Self::General => rate(100, MINUTE),
             Self::Search => rate(60, MINUTE),
             Self::SendMessage => rate(10, SECOND),
+            Self::Status => rate(1, 5 * SECOND),
             Self::Upload => rate(10, MINUTE),
             // Per address, where a whole company may sit behind one.
             Self::Refresh => rate(4_000, 5 * MINUTE),

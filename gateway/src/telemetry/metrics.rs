@@ -38,7 +38,7 @@ pub struct Metrics {
     pub link_up: Gauge,
     pub link_losses: Counter,
     pub link_seconds: Histogram,
-    pub deliveries: Counter,
+    pub events_told: Counter,
     pub gaps_filled: Counter,
     pub connections: Gauge,
     pub connections_closed: Family<ReasonLabels, Counter>,
@@ -146,7 +146,7 @@ impl Metrics {
         let link_up = Gauge::default();
         let link_losses = Counter::default();
         let link_seconds = request_histogram();
-        let deliveries = Counter::default();
+        let events_told = Counter::default();
         let gaps_filled = Counter::default();
         let connections = Gauge::default();
         let connections_closed = Family::default();
@@ -228,7 +228,7 @@ impl Metrics {
         registry.register(
             "deliveries",
             "Events offered to live connections",
-            deliveries.clone(),
+            events_told.clone(),
         );
         registry.register(
             "gaps_filled",
@@ -269,7 +269,7 @@ impl Metrics {
             link_up,
             link_losses,
             link_seconds,
-            deliveries,
+            events_told,
             gaps_filled,
             connections,
             connections_closed,

@@ -1,6 +1,10 @@
 //! Messages.
 
-use axum::{Json as Answer, extract::State};
+use axum::{
+    Json as Answer,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use shared::{
     ChatId,
@@ -12,6 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Rest,
     extract::{Json, PathId, Query},
+    flushed,
     wrapped::MessageAnswer,
 };
 use crate::{
@@ -58,7 +63,7 @@ async fn post_message(
     PathId(chat): PathId<ChatId>,
     headers: HeaderMap,
     Json(mut ask): Json<SendMessage>,
-) -> Result<(StatusCode, HeaderMap, Answer<MessageAnswer>)> {
+) -> Result<Response> {
     if let Some(key) = headers.get(KEY).filter(|_| ask.client_message_id.is_none()) {
         let key = String::from_utf8_lossy(key.as_bytes()).into_owned();
         ask.client_message_id =
@@ -72,5 +77,13 @@ async fn post_message(
         ),
         false => (StatusCode::CREATED, HeaderMap::new()),
     };
-    Ok((status, headers, Answer(sent.message.into())))
+    let message = sent.message.clone();
+    let answer = (status, headers, Answer(MessageAnswer::from(sent.message))).into_response();
+    Ok(match sent.is_replay {
+        true => answer,
+        false => flushed::then(answer, &rest.tasks, {
+            let backend = rest.backend.clone();
+            move || send::answered(&backend, &caller, &message)
+        }),
+    })
 }

@@ -5,6 +5,7 @@ mod auth;
 mod chats;
 mod contacts;
 mod extract;
+mod flushed;
 pub mod health;
 mod media;
 mod messages;

@@ -3,9 +3,9 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use rand::RngCore;
-use shared::{account::User, topic::Topic};
+use shared::account::User;
 
-use super::{looks_different, store};
+use super::{store, tell_new_looks};
 use crate::{
     error::Result,
     features::{Backend, Caller},
@@ -24,9 +24,7 @@ pub async fn change(backend: &Backend, caller: &Caller, file: Bytes) -> Result<U
     let mut tx = backend.begin().await?;
     let old = store::replace_avatar(&mut tx, caller, &key, now).await?;
     let user = store::user(&mut tx, &backend.settings, caller.user).await?;
-    tx.record(Topic::User(caller.user), &looks_different(&user, now), now)
-        .await?;
-    tx.commit().await?;
+    tell_new_looks(backend, tx, &user).await?;
     if let Some(old) = old {
         backend.blobs.remove(&old).await;
     }

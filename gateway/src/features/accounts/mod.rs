@@ -7,16 +7,33 @@ pub mod update;
 
 pub use self::store::{UserRow, people, user};
 
-use chrono::{DateTime, Utc};
 use shared::{
     account::User,
     event::{Event, ProfileUpdated},
+    topic::Topic,
 };
+use tracing::warn;
 
-fn looks_different(user: &User, now: DateTime<Utc>) -> Event {
-    Event::ProfileUpdated(ProfileUpdated {
+use crate::{db::Tx, error::Result, features::Backend};
+
+/// Somebody looks different now. They hear of it on all their devices for sure; contacts and members of common chats do if they
+/// are there, and see it anyway when they look next.
+async fn tell_new_looks(backend: &Backend, mut tx: Tx, user: &User) -> Result<()> {
+    let now = backend.clock.now();
+    let event = Event::ProfileUpdated(ProfileUpdated {
         user_id: user.id,
         user: user.clone(),
         timestamp: now,
-    })
+    });
+    tx.record(Topic::User(user.id), &event, now).await?;
+    tx.commit().await?;
+    match store::onlookers(&backend.db, user.id).await {
+        Ok(onlookers) => backend
+            .bus
+            .publish_passing(onlookers.into_iter().map(Topic::User), &event),
+        Err(error) => {
+            warn!(?error, "Cannot tell others of a changed profile");
+            Ok(())
+        }
+    }
 }

@@ -5,7 +5,7 @@ use shared::{UserId, account::User, problem::Reason};
 use super::store;
 use crate::{
     error::{Error, Result},
-    features::{Backend, Caller},
+    features::{Backend, Caller, presence},
     limits::Limited,
 };
 
@@ -13,7 +13,10 @@ pub async fn profile(backend: &Backend, caller: &Caller, whose: UserId) -> Resul
     backend.limits.check(Limited::General, caller.user).await?;
     let found = store::user_and_visibility(&backend.db, &backend.settings, caller, whose).await?;
     match found {
-        Some((user, true)) => Ok(user),
+        Some((mut user, true)) => {
+            presence::seen_by(backend, caller.user, [&mut user]).await?;
+            Ok(user)
+        }
         Some((_, false)) => Err(Error::Forbidden(Reason::ProfileHidden)),
         None => Err(Error::NotFound("user")),
     }

@@ -34,7 +34,9 @@ impl UserRow {
             avatar_url: self
                 .avatar_key
                 .map(|key| format!("{}/{key}", settings.images_url)),
+            // Whether they are there is for `presence` to say.
             status: self.chosen_status.unwrap_or(Status::Offline),
+            chosen_status: self.chosen_status,
             last_seen: self.last_seen,
             created_at: self.created_at,
             updated_at: self.updated_at,
@@ -131,6 +133,39 @@ pub(super) async fn update(
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+pub(super) async fn choose_status(
+    tx: &mut Tx,
+    caller: &Caller,
+    status: Status,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    sqlx::query!(
+        "update users set chosen_status = $2, updated_at = $3 where id = $1",
+        caller.user.0,
+        status as Status,
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Everybody who may see somebody's profile: contacts, and members of common chats.
+pub(super) async fn onlookers(db: &Db, user: UserId) -> Result<Vec<UserId>> {
+    let onlookers = sqlx::query_scalar!(
+        r#"select case when c.first_id = $1 then c.second_id else c.first_id end as "id!: UserId"
+           from contacts c where c.status = 'accepted' and $1 in (c.first_id, c.second_id)
+           union
+           select theirs.user_id
+           from participants mine
+           join chats on chats.id = mine.chat_id and chats.deleted_at is null
+           join participants theirs on theirs.chat_id = mine.chat_id and theirs.left_at is null
+           where mine.user_id = $1 and mine.left_at is null and theirs.user_id <> $1"#,
+        user.0,
+    );
+    Ok(onlookers.fetch_all(db.read()).await?)
 }
 
 /// Show another picture. Says which one was shown before.

@@ -4,7 +4,7 @@ use shared::problem::Reason;
 
 use crate::{
     error::{Error, Result},
-    features::{Backend, Caller},
+    features::{Backend, Caller, Way},
 };
 
 /// The caller, if the token is ours, its time is not over, and its login session lives.
@@ -13,6 +13,7 @@ pub async fn identify(backend: &Backend, access_token: &str) -> Result<Caller> {
     let caller = Caller {
         user: claims.user,
         session: claims.session,
+        way: Way::Request,
     };
     if !backend.sessions.is_living(backend, &caller).await? {
         return Err(Error::Unauthenticated(Reason::SessionEnded));

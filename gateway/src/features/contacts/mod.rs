@@ -15,7 +15,7 @@ use shared::{
 };
 
 use self::store::Relation;
-pub use self::store::are_contacts;
+pub use self::store::{are_contacts, audience, hidden_from};
 use crate::{
     db::Tx,
     error::{Error, Result},

@@ -1,7 +1,12 @@
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use shared::{ChatId, ContactId, UserId};
 
-use crate::{db::Tx, error::Result};
+use crate::{
+    db::{Db, Tx},
+    error::Result,
+};
 
 /// What is between two people.
 #[derive(Clone, Debug)]
@@ -136,4 +141,30 @@ pub(super) async fn accepted(tx: &mut Tx, user: UserId) -> Result<Vec<(Relation,
         (relation, row.chat_id)
     });
     Ok(rows.collect())
+}
+
+/// Who is told when `user` comes and goes.
+pub async fn audience(db: &Db, user: UserId) -> Result<Vec<UserId>> {
+    let others = sqlx::query_scalar!(
+        r#"select case when c.first_id = $1 then c.second_id else c.first_id end as "other!: UserId"
+           from contacts c
+           where c.status = 'accepted' and $1 in (c.first_id, c.second_id)
+             and not exists (select from blocks b
+                             where (b.blocker_id, b.blocked_id) in ((c.first_id, c.second_id), (c.second_id, c.first_id)))"#,
+        user.0,
+    );
+    Ok(others.fetch_all(db.read()).await?)
+}
+
+/// Those of the people who have a block between them and `viewer`.
+pub async fn hidden_from(db: &Db, viewer: UserId, people: &[UserId]) -> Result<HashSet<UserId>> {
+    let ids: Vec<uuid::Uuid> = people.iter().map(|id| id.0).collect();
+    let hidden = sqlx::query_scalar!(
+        r#"select blocked_id as "id!: UserId" from blocks where blocker_id = $1 and blocked_id = any($2)
+           union
+           select blocker_id from blocks where blocked_id = $1 and blocker_id = any($2)"#,
+        viewer.0,
+        &ids,
+    );
+    Ok(hidden.fetch_all(db.read()).await?.into_iter().collect())
 }

@@ -3,7 +3,7 @@
 use shared::{
     ChatId,
     chat::ChatType,
-    event::Event,
+    event::{AnswerFlushed, Event},
     message::{Message, SendMessage},
     problem::Reason,
     topic::Topic,
@@ -12,7 +12,7 @@ use shared::{
 use super::{rules, store};
 use crate::{
     error::{Error, Result},
-    features::{Backend, Caller, chats, contacts},
+    features::{Backend, Caller, Way, chats, contacts, presence},
     limits::Limited,
 };
 
@@ -50,12 +50,27 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
     };
     chats::note_message(&mut tx, chat, spot.at).await?;
     let message = store::message(&mut tx, &backend.settings, id).await?;
-    tx.record_at(spot, &Event::MessageSent(message.clone())).await?;
+    let held_for = (caller.way == Way::Request).then_some(caller.session);
+    tx.record_held(spot, &Event::MessageSent(message.clone()), held_for)
+        .await?;
     tx.commit().await?;
+    presence::typing::stop(backend, caller.user, chat)?;
     Ok(Sent {
         message,
         is_replay: false,
     })
+}
+
+/// The answer to a request that sent this message has been written: the sender's own sockets may be told of it now.
+pub fn answered(backend: &Backend, caller: &Caller, message: &Message) -> Result<()> {
+    let flushed = AnswerFlushed {
+        chat_id: message.chat_id,
+        session_id: caller.session,
+        upto: message.seq,
+    };
+    backend
+        .bus
+        .publish_passing([Topic::User(caller.user)], &Event::AnswerFlushed(flushed))
 }
 
 async fn replay(backend: &Backend, caller: &Caller, chat: ChatId, ask: &SendMessage) -> Result<Sent> {

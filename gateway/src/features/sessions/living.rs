@@ -52,6 +52,12 @@ impl Living {
             .is_some_and(|life| life.user == caller.user && !life.ended && now < life.expires_at))
     }
 
+    /// The same, whatever is remembered.
+    pub async fn is_living_now(&self, backend: &Backend, caller: &Caller) -> Result<bool> {
+        self.forget(caller.session).await;
+        self.is_living(backend, caller).await
+    }
+
     async fn answer(&self, backend: &Backend, session: SessionId) -> Result<Answer> {
         let entry = self
             .remembered

@@ -2,6 +2,7 @@
 
 pub mod list;
 mod living;
+pub mod open;
 pub mod revoke;
 mod store;
 

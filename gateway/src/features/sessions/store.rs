@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
-use shared::{SessionId, UserId, session::LoginSession};
+use shared::{ChatId, MessageId, SessionId, UserId, session::LoginSession, topic::Seq};
 
+use super::open::{Mark, Place, Stretch};
 use crate::{
     db::{Db, Tx},
     error::Result,
@@ -155,4 +156,86 @@ pub(super) async fn remove_over(tx: &mut Tx, before: DateTime<Utc>) -> Result<u6
         AT_ONCE,
     );
     Ok(sessions + tokens.execute(tx.conn()).await?.rows_affected())
+}
+
+pub(super) async fn places(db: &Db, user: UserId) -> Result<Vec<Place>> {
+    let rows = sqlx::query!(
+        r#"select p.chat_id, least(p.delivered_seq, p.resend_seq) as "has_upto!"
+           from participants p join chats c on c.id = p.chat_id
+           where p.user_id = $1 and p.left_at is null and c.deleted_at is null"#,
+        user.0,
+    );
+    let places = rows.fetch_all(db.read()).await?.into_iter().map(|row| Place {
+        chat: row.chat_id,
+        has_upto: row.has_upto,
+    });
+    Ok(places.collect())
+}
+
+/// The stretches as three columns.
+fn columns(stretches: &[Stretch]) -> (Vec<uuid::Uuid>, Vec<Seq>, Vec<Seq>) {
+    (
+        stretches.iter().map(|stretch| stretch.chat.0).collect(),
+        stretches.iter().map(|stretch| stretch.after).collect(),
+        stretches.iter().map(|stretch| stretch.upto).collect(),
+    )
+}
+
+pub(super) async fn undelivered(
+    tx: &mut Tx,
+    user: UserId,
+    stretches: &[Stretch],
+    after: Option<Mark>,
+    limit: i64,
+) -> Result<Vec<MessageId>> {
+    let (chats, afters, uptos) = columns(stretches);
+    let ids = sqlx::query_scalar!(
+        r#"select m.id as "id: MessageId"
+           from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as stretch (chat_id, after, upto)
+           join messages m on m.chat_id = stretch.chat_id and m.seq > stretch.after and m.seq <= stretch.upto
+           where m.sender_id is distinct from $4
+             and ($5::timestamptz is null or (m.created_at, m.id) > ($5, $6))
+           order by m.created_at, m.id
+           limit $7"#,
+        &chats,
+        &afters,
+        &uptos,
+        user.0,
+        after.map(|(at, _)| at),
+        after.map(|(_, id)| id.0),
+        limit,
+    );
+    Ok(ids.fetch_all(tx.conn()).await?)
+}
+
+/// Forget what was to be told again, as far as that has happened.
+pub(super) async fn caught_up(db: &Db, user: UserId, stretches: &[Stretch]) -> Result<()> {
+    let (chats, afters, _) = columns(stretches);
+    sqlx::query!(
+        "update participants p set resend_seq = null
+         from unnest($1::uuid[], $2::bigint[]) as stretch (chat_id, after)
+         where p.chat_id = stretch.chat_id and p.user_id = $3 and p.resend_seq = stretch.after",
+        &chats,
+        &afters,
+        user.0,
+    )
+    .execute(db.read())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn tell_again(db: &Db, user: UserId, from: &[(ChatId, Seq)]) -> Result<()> {
+    let chats: Vec<_> = from.iter().map(|(chat, _)| chat.0).collect();
+    let seqs: Vec<Seq> = from.iter().map(|(_, seq)| *seq).collect();
+    sqlx::query!(
+        "update participants p set resend_seq = least(p.resend_seq, broken.seq)
+         from unnest($1::uuid[], $2::bigint[]) as broken (chat_id, seq)
+         where p.chat_id = broken.chat_id and p.user_id = $3",
+        &chats,
+        &seqs,
+        user.0,
+    )
+    .execute(db.read())
+    .await?;
+    Ok(())
 }

@@ -1,0 +1,99 @@
+//! One live connection, whatever its protocol: what is opened, and what has to be told before anything live.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use shared::{
+    ChatId,
+    problem::Reason,
+    topic::{Seq, Topic},
+};
+
+use crate::{
+    error::{Error, Result},
+    fanout::{Attachment, Hub, Listener},
+    features::{
+        Backend, Caller,
+        sessions::open::{self, Stretch},
+    },
+    lifecycle::Tasks,
+};
+
+/// What doors with live connections need.
+#[derive(Clone, Debug)]
+pub struct Live {
+    pub backend: Arc<Backend>,
+    pub hub: Hub,
+    pub tasks: Tasks,
+    /// Over how long clients are sent away when this replica leaves.
+    pub drain_window: Duration,
+}
+
+/// The places that a client says it has seen, by chat.
+pub type Positions = HashMap<ChatId, Seq>;
+
+/// A connection that hears everything from here on.
+#[derive(Debug)]
+pub struct Opened {
+    /// Hears as long as it is kept.
+    pub attachment: Attachment,
+    /// From where on each chat is heard.
+    pub heard: Positions,
+    /// What others wrote and this person has not got.
+    pub undelivered: Vec<Stretch>,
+    /// What this client has missed since the places it named.
+    pub missed: Vec<Stretch>,
+    /// Chats that the client named but is not in, or that it claims to know further than they are.
+    pub unknown: Vec<ChatId>,
+}
+
+/// Listen first, look second: what happens in between is heard, and what happened before is found.
+pub async fn open(live: &Live, caller: &Caller, listener: Listener, named: &Positions) -> Result<Opened> {
+    let backend = &live.backend;
+    let attachment = live.hub.attach(listener);
+    attachment.listen(&[Topic::User(caller.user)]).await?;
+    let topics: Vec<Topic> = open::places(backend, caller)
+        .await?
+        .iter()
+        .map(|place| Topic::Chat(place.chat))
+        .collect();
+    let heard = attachment.listen(&topics).await?;
+
+    // Asked again: whoever was removed while we began to listen must not hear what comes, and whoever was logged out must not be
+    // here. If it happens from now on, an event says so.
+    let places = open::places(backend, caller).await?;
+    if !backend.sessions.is_living_now(backend, caller).await? {
+        return Err(Error::Unauthenticated(Reason::SessionEnded));
+    }
+    for topic in topics {
+        if !places.iter().any(|place| Topic::Chat(place.chat) == topic) {
+            attachment.cease(topic);
+        }
+    }
+    let mut opened = Opened {
+        attachment,
+        heard: Positions::new(),
+        undelivered: Vec::new(),
+        missed: Vec::new(),
+        unknown: Vec::new(),
+    };
+    for place in places {
+        let Some(upto) = heard.get(&Topic::Chat(place.chat)).copied() else {
+            continue;
+        };
+        opened.heard.insert(place.chat, upto);
+        let (chat, after) = (place.chat, place.has_upto);
+        match named.get(&chat) {
+            Some(seen) if (0..=upto).contains(seen) => opened.missed.push(Stretch {
+                chat,
+                after: *seen,
+                upto,
+            }),
+            Some(_) => opened.unknown.push(chat),
+            None if after < upto => opened.undelivered.push(Stretch { chat, after, upto }),
+            None => {}
+        }
+    }
+    let strange = named.keys().filter(|chat| !opened.heard.contains_key(chat));
+    opened.unknown.extend(strange.copied());
+    Ok(opened)
+}

@@ -1,0 +1,91 @@
+//! Who may have a socket (contract 3.3, 3.4).
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use shared::{ChatId, problem::Reason, topic::Seq};
+use socketioxide::extract::{SocketRef, State, TryData};
+use tracing::{debug, warn};
+
+use super::{Door, socket};
+use crate::{doors::line::Line, error::Error, features::sessions::open};
+
+/// What a client says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Hello {
+    token: serde_json::Value,
+    /// The last place that it saw of each chat, if it wants exactly what it has missed since.
+    positions: Option<HashMap<ChatId, Seq>>,
+}
+
+/// Refused for good: the library does not try again after this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    NoToken,
+    NoSession,
+    Other,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoToken => "Authentication token required",
+            Self::NoSession => "Invalid or expired session",
+            Self::Other => "Authentication failed",
+        })
+    }
+}
+
+/// Look at who is there before CONNECT is answered. From here on nothing that the client sends is lost.
+pub async fn check(
+    socket: SocketRef,
+    State(door): State<Arc<Door>>,
+    TryData(hello): TryData<Option<Hello>>,
+) -> Result<(), Refusal> {
+    let sid = socket.id.to_string();
+    door.lines.claim(&sid, line_of(&socket));
+    let hello = hello.ok().flatten().unwrap_or_default();
+    let token = hello.token.as_str().unwrap_or_default();
+    if token.is_empty() {
+        return Err(Refusal::NoToken);
+    }
+    if door.live.tasks.is_draining() {
+        return drop_silently(&door, &sid).await;
+    }
+    match open::identify(&door.live.backend, token).await {
+        Ok(caller) => {
+            socket::prepare(&socket, &door, caller, hello.positions);
+            Ok(())
+        }
+        Err(Error::Unauthenticated(Reason::SessionEnded)) => Err(Refusal::NoSession),
+        Err(Error::Unauthenticated(reason)) => {
+            debug!(?reason, "A socket was refused");
+            Err(Refusal::Other)
+        }
+        Err(error) => {
+            warn!(?error, "A socket could not be checked");
+            drop_silently(&door, &sid).await
+        }
+    }
+}
+
+/// What keeps us from looking passes, and a client that is refused would not come back: so the connection just breaks.
+async fn drop_silently(door: &Door, sid: &str) -> Result<(), Refusal> {
+    door.lines.cut(sid);
+    // The refusal below must find nobody.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    Err(Refusal::Other)
+}
+
+/// The connection of the first request, if the socket stays on it.
+fn line_of(socket: &SocketRef) -> Option<Line> {
+    let parts = socket.req_parts();
+    let is_websocket = parts.uri.query().is_some_and(|query| {
+        form_urlencoded::parse(query.as_bytes())
+            .any(|(key, value)| key == "transport" && value == "websocket")
+    });
+    is_websocket
+        .then(|| parts.extensions.get::<Line>().cloned())
+        .flatten()
+}

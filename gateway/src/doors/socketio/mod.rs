@@ -1,0 +1,65 @@
+//! Socket.IO: the existing client's live connection (contract, chapter 3).
+
+mod answer;
+mod handshake;
+mod hold;
+mod incoming;
+mod lines;
+mod names;
+mod outlet;
+mod socket;
+mod writer;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use socketioxide::{ParserConfig, SocketIo, handler::ConnectHandler};
+
+use self::lines::Lines;
+use super::session::Live;
+
+/// A client that answers no ping for so long is gone (contract 3.4).
+const PING_INTERVAL: Duration = Duration::from_secs(25);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// What a client may send at once (contract Q33). The longest message there may be needs a sixth of it.
+const MAX_PAYLOAD: usize = 256 * 1024;
+/// Nothing that we understand has attachments. A few are taken, so that whoever sends one gets an answer.
+const MAX_ATTACHMENTS: usize = 4;
+/// What a socket needs to read at a time; the library's default is thirty times as much, for each connection.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// What all sockets share.
+#[derive(Debug)]
+pub struct Door {
+    live: Live,
+    lines: Lines,
+}
+
+pub fn router(live: Live) -> Router {
+    let door = Arc::new(Door {
+        live,
+        lines: Lines::default(),
+    });
+    let parser = ParserConfig::common()
+        .max_incoming_binaries(MAX_ATTACHMENTS)
+        .max_incoming_binary_buf_size(MAX_PAYLOAD);
+    let (service, io) = SocketIo::builder()
+        .req_path("/socket.io")
+        .ping_interval(PING_INTERVAL)
+        .ping_timeout(PING_TIMEOUT)
+        .max_payload(MAX_PAYLOAD as u64)
+        .ws_max_message_size(MAX_PAYLOAD)
+        .ws_max_frame_size(MAX_PAYLOAD)
+        .ws_read_buffer_size(READ_BUFFER)
+        .with_parser(parser)
+        .with_state(door.clone())
+        .build_svc();
+    io.ns("/", socket::connected.with(handshake::check));
+    Router::new()
+        .route_service("/socket.io", service.clone())
+        .route_service("/socket.io/", service)
+        .layer(axum::middleware::from_fn_with_state(
+            door.lines.clone(),
+            lines::follow,
+        ))
+}

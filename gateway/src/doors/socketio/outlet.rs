@@ -1,0 +1,114 @@
+//! What waits to be written to one socket.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use shared::{
+    SessionId,
+    disconnect::Disconnect,
+    event::{Kind, SessionGone},
+};
+use socketioxide::extract::AckSender;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Answer;
+use crate::fanout::{Delivery, Outlet};
+
+/// Events and answers that may wait for a socket. Whoever has more than this to read is too slow.
+pub const ROOM: usize = 1_024;
+
+/// What the writer of a socket is given.
+pub enum Item {
+    /// Something happened.
+    Told(Arc<Delivery>),
+    /// The answer to something that this socket asked.
+    Answer(Answer, Option<AckSender>),
+}
+
+/// The hub's end of a socket.
+pub struct SocketOutlet {
+    session: SessionId,
+    room: mpsc::Sender<Item>,
+    ending: Ending,
+}
+
+/// Why a socket has to end, once it has to.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    why: Arc<OnceLock<Disconnect>>,
+    has_come: CancellationToken,
+    is_unclean: Arc<AtomicBool>,
+}
+
+impl Ending {
+    /// The first reason counts.
+    pub fn comes(&self, why: Disconnect) {
+        let _ = self.why.set(why);
+        self.has_come.cancel();
+    }
+
+    /// The client is gone by itself; it took everything that was written before, or nobody knows.
+    pub fn is_left(&self, clean: bool) {
+        if !clean {
+            self.is_unclean.store(true, Ordering::Relaxed);
+        }
+        self.has_come.cancel();
+    }
+
+    /// Comes, unless the socket has ended already.
+    pub fn comes_if_open(&self, why: Disconnect) {
+        if !self.is_here() {
+            self.comes(why);
+        }
+    }
+
+    /// Did everything arrive that was written?
+    pub fn was_clean(&self) -> bool {
+        !self.is_unclean.load(Ordering::Relaxed) && self.why() != Some(Disconnect::Slow)
+    }
+
+    pub async fn has_come(&self) {
+        self.has_come.cancelled().await;
+    }
+
+    pub fn is_here(&self) -> bool {
+        self.has_come.is_cancelled()
+    }
+
+    /// Nothing, if the client left by itself.
+    pub fn why(&self) -> Option<Disconnect> {
+        self.why.get().copied()
+    }
+}
+
+impl SocketOutlet {
+    pub fn new(session: SessionId, room: mpsc::Sender<Item>, ending: Ending) -> Self {
+        Self {
+            session,
+            room,
+            ending,
+        }
+    }
+}
+
+impl Outlet for SocketOutlet {
+    fn offer(&self, delivery: &Arc<Delivery>) {
+        if delivery.kind == Some(Kind::SessionEnded) {
+            if delivery
+                .read()
+                .is_some_and(|gone: SessionGone| gone.session_id == self.session)
+            {
+                self.close(Disconnect::SessionEnded);
+            }
+        } else if self.room.try_send(Item::Told(delivery.clone())).is_err() {
+            self.close(Disconnect::Slow);
+        }
+    }
+
+    fn close(&self, why: Disconnect) {
+        self.ending.comes(why);
+    }
+}

@@ -1,0 +1,297 @@
+//! The life of one socket.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rand::Rng;
+use serde_json::json;
+use shared::{ChatId, disconnect::Disconnect, topic::Seq};
+use socketioxide::{
+    extract::{SocketRef, State},
+    socket::DisconnectReason,
+};
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+use super::{
+    Door,
+    answer::{self, Named},
+    incoming::{self, Backlog, Incoming},
+    names,
+    outlet::{self, Ending, Item, SocketOutlet},
+    writer::Writer,
+};
+use crate::{
+    doors::session,
+    error::Error,
+    fanout::{ConnectionId, Listener},
+    features::{Caller, dispatch::dispatch, presence, sessions::open},
+    telemetry::metrics::{CommandLabels, ReasonLabels},
+};
+
+/// After the packet that says goodbye, the client has this long to go before it is dropped.
+const GOODBYE: Duration = Duration::from_millis(300);
+/// What was written last has left by then.
+const FLUSH: Duration = Duration::from_millis(100);
+
+/// A socket whose person is known, before CONNECT has been answered.
+struct Prepared {
+    caller: Caller,
+    positions: Option<HashMap<ChatId, Seq>>,
+    backlog: Backlog,
+    ending: Ending,
+}
+
+/// Where the prepared socket waits for its connection.
+#[derive(Clone)]
+struct Waiting(Arc<Mutex<Option<Prepared>>>);
+
+/// Get ready for whatever the client sends.
+pub fn prepare(
+    socket: &SocketRef,
+    door: &Arc<Door>,
+    caller: Caller,
+    positions: Option<HashMap<ChatId, Seq>>,
+) {
+    let (inbox, backlog) = incoming::queue();
+    let ending = Ending::default();
+    socket.on_fallback(move |socket: SocketRef, event: Incoming| {
+        // Only put into the queue, here and now: this is still the order in which events arrived.
+        if let Err(refused) = inbox.put(event) {
+            refuse(&socket, refused);
+        }
+        std::future::ready(())
+    });
+    socket.on_disconnect({
+        let (ending, door) = (ending.clone(), door.clone());
+        move |socket: SocketRef, reason: DisconnectReason| {
+            door.lines.forget(&socket.id.to_string());
+            ending.is_left(is_clean(reason));
+            std::future::ready(())
+        }
+    });
+    let prepared = Prepared {
+        caller,
+        positions,
+        backlog,
+        ending,
+    };
+    socket
+        .extensions
+        .insert(Waiting(Arc::new(Mutex::new(Some(prepared)))));
+}
+
+/// Has the client taken everything that was written?
+fn is_clean(reason: DisconnectReason) -> bool {
+    matches!(
+        reason,
+        DisconnectReason::ClientNSDisconnect
+            | DisconnectReason::TransportClose
+            | DisconnectReason::ServerNSDisconnect
+            | DisconnectReason::ClosingServer
+    )
+}
+
+fn refuse(socket: &SocketRef, refused: Incoming) {
+    let error = Error::TooMany {
+        reason: shared::problem::Reason::RateExceeded,
+        retry_after: Duration::from_secs(1),
+        limit: None,
+    };
+    let Ok(answer) = answer::failure(&refused.name, Named::of(&refused.payload), &error) else {
+        return;
+    };
+    if let Some((event, said)) = answer.event {
+        let _ = socket.emit(event, &said);
+    }
+    if let Some(ack) = refused.ack {
+        let _ = ack.send(&answer.ack);
+    }
+}
+
+/// CONNECT has been answered.
+pub async fn connected(socket: SocketRef, State(door): State<Arc<Door>>) {
+    let waiting = socket.extensions.remove::<Waiting>();
+    let prepared =
+        waiting.and_then(|waiting| waiting.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    let Some(prepared) = prepared else { return };
+    let tasks = door.live.tasks.clone();
+    tasks.spawn("socket", live(door, socket, prepared));
+}
+
+async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
+    let Prepared {
+        caller,
+        positions,
+        backlog,
+        ending,
+    } = prepared;
+    let live = &door.live;
+    live.backend.metrics.connections.inc();
+    let (room, items) = mpsc::channel(outlet::ROOM);
+    let listener = Listener {
+        id: ConnectionId::new(),
+        user: caller.user,
+        outlet: Arc::new(SocketOutlet::new(caller.session, room.clone(), ending.clone())),
+    };
+    let mut writer = Writer::new(live.clone(), caller, socket.clone(), items, ending.clone());
+    let named = positions.clone().unwrap_or_default();
+    match session::open(live, &caller, listener, &named).await {
+        Ok(opened) => {
+            let here = presence::arrive(&live.backend, &caller).await;
+            live.tasks.spawn(
+                "work off what a socket asks",
+                work_off(door.clone(), caller, backlog, room, ending.clone()),
+            );
+            let told = tokio::select! {
+                told = writer.catch_up(&opened, positions.is_some()) => told,
+                () = ending.has_come() => Ok(Ok(())),
+            };
+            match told {
+                Ok(Ok(())) => tokio::select! {
+                    () = writer.run() => {}
+                    () = leave_in_time(&door) => {
+                        say_goodbye(&door, &socket).await;
+                        ending.comes(Disconnect::Restarting);
+                    }
+                },
+                Ok(Err(_)) => {}
+                Err(error) => {
+                    warn!(?error, "Cannot tell a socket what it has missed");
+                    ending.comes(Disconnect::Unavailable);
+                }
+            }
+            // The library lets go before it says why.
+            let _ = tokio::time::timeout(GOODBYE, ending.has_come()).await;
+            ending.comes_if_open(Disconnect::Unavailable);
+            drop(opened);
+            presence::leave(&live.backend, here).await;
+        }
+        Err(Error::Unauthenticated(_)) => ending.comes(Disconnect::SessionEnded),
+        Err(error) => {
+            warn!(?error, "Cannot open a socket");
+            ending.comes(Disconnect::Unavailable);
+        }
+    }
+    if !ending.was_clean() {
+        let uncertain = writer.uncertain();
+        if !uncertain.is_empty()
+            && let Err(error) = open::tell_again(&live.backend, &caller, &uncertain).await
+        {
+            warn!(?error, "Cannot note what has to be told again");
+        }
+    }
+    let reason = ending.why().map_or("left", Disconnect::name);
+    live.backend.metrics.connections.dec();
+    live.backend
+        .metrics
+        .connections_closed
+        .get_or_create(&ReasonLabels { reason })
+        .inc();
+    close(&door, socket, &ending).await;
+}
+
+/// Resolves when this replica leaves and it is this socket's turn: not all clients should come to the others at once.
+async fn leave_in_time(door: &Door) {
+    door.live.tasks.draining().await;
+    let wait = rand::rng().random_range(Duration::ZERO..=door.live.drain_window);
+    tokio::time::sleep(wait).await;
+}
+
+async fn say_goodbye(door: &Door, socket: &SocketRef) {
+    let goodbye = json!({
+        "message": "This server is restarting; another one takes over.",
+        "timestamp": door.live.backend.clock.now(),
+    });
+    let _ = socket.emit("server:shutdown", &goodbye);
+    tokio::time::sleep(FLUSH).await;
+}
+
+/// Let go of the client in the way that makes it come back, or not.
+async fn close(door: &Door, socket: SocketRef, ending: &Ending) {
+    let Some(why) = ending.why() else { return };
+    let sid = socket.id.to_string();
+    if !why.comes_back() {
+        let _ = socket.disconnect();
+        tokio::time::sleep(GOODBYE).await;
+    }
+    door.lines.cut(&sid);
+}
+
+/// Work off what a socket asks, one after the other. What it asked before it left is still done, unless its session ended.
+async fn work_off(
+    door: Arc<Door>,
+    caller: Caller,
+    mut backlog: Backlog,
+    room: mpsc::Sender<Item>,
+    ending: Ending,
+) {
+    // If this ends by a panic, the socket ends with it.
+    let _guard = EndsWith(ending.clone());
+    let mut is_open = true;
+    loop {
+        let incoming = tokio::select! {
+            biased;
+            () = ending.has_come(), if is_open => {
+                is_open = false;
+                backlog.close();
+                continue;
+            }
+            incoming = backlog.next() => incoming,
+        };
+        let Some(incoming) = incoming else { return };
+        if ending.why() == Some(Disconnect::SessionEnded) {
+            return;
+        }
+        let ack = incoming.ack;
+        if let Some(answer) = ask(&door, &caller, &incoming.name, &incoming.payload).await {
+            let _ = room.send(Item::Answer(answer, ack)).await;
+        }
+    }
+}
+
+struct EndsWith(Ending);
+
+impl Drop for EndsWith {
+    fn drop(&mut self) {
+        self.0.comes_if_open(Disconnect::Unavailable);
+    }
+}
+
+/// Ask for it, and say what became of it.
+async fn ask(door: &Door, caller: &Caller, name: &str, payload: &str) -> Option<answer::Answer> {
+    let backend = &door.live.backend;
+    let named = Named::of(payload);
+    let command = names::known(name);
+    let outcome = match names::asked(name, payload) {
+        Some(Ok(command)) => dispatch(backend, caller, command).await,
+        Some(Err(error)) => Err(error),
+        None => Err(Error::NotFound("event")),
+    };
+    let answer = match outcome {
+        Ok(reply) => answer::success(name, named, &reply, backend.clock.now()),
+        Err(error) => {
+            if let Some(cause) = error.cause() {
+                warn!(%cause, command, user = %caller.user, "A command failed");
+            }
+            answer::failure(name, named, &error)
+        }
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            error!(?error, command, "An answer cannot be written");
+            return None;
+        }
+    };
+    let outcome = if answer.is_success { "done" } else { "refused" };
+    backend
+        .metrics
+        .commands
+        .get_or_create(&CommandLabels { command, outcome })
+        .inc();
+    Some(answer)
+}

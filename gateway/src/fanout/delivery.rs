@@ -1,0 +1,62 @@
+//! An event on its way to live connections: one for all of them.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use shared::{
+    SessionId,
+    event::Kind,
+    topic::{Seq, Topic},
+};
+
+use crate::bus::{Envelope, PASSING};
+
+#[derive(Debug)]
+pub struct Delivery {
+    envelope: Arc<Envelope>,
+    /// None for kinds of a version to come.
+    pub kind: Option<Kind>,
+    json: Box<RawValue>,
+}
+
+impl Delivery {
+    /// Nothing, if the body is not JSON.
+    pub fn new(envelope: Arc<Envelope>) -> Option<Self> {
+        let json = serde_json::from_slice::<&RawValue>(&envelope.body)
+            .ok()?
+            .to_owned();
+        Some(Self {
+            kind: Kind::of(&envelope.kind),
+            envelope,
+            json,
+        })
+    }
+
+    pub fn topic(&self) -> Topic {
+        self.envelope.topic
+    }
+
+    pub fn seq(&self) -> Seq {
+        self.envelope.seq
+    }
+
+    /// Nobody remembers it, and it has no place in the order.
+    pub fn is_passing(&self) -> bool {
+        self.envelope.seq == PASSING
+    }
+
+    pub fn held_for(&self) -> Option<SessionId> {
+        self.envelope.held_for
+    }
+
+    /// The body, as its publisher wrote it.
+    pub fn json(&self) -> &RawValue {
+        &self.json
+    }
+
+    /// The body, for the few who have to understand it.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.json.get()).ok()
+    }
+}

@@ -1,0 +1,161 @@
+//! Who is there. A person is there as long as one of their sockets is, on any replica.
+//!
+//! Each replica holds a lease in Redis and, beside it, the set of people with sockets on it; a person's set names the replicas they
+//! are on. A replica renews one lease for all its sockets at once, so ten thousand sockets cost as much as one. If it dies, its
+//! lease runs out and whichever replica notices first takes its people out.
+
+mod leases;
+mod status;
+mod store;
+pub mod typing;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use shared::UserId;
+use tracing::warn;
+
+use self::store::Leases;
+pub use self::{
+    leases::keep,
+    status::{announce_choice, choose, seen_by, shown},
+};
+use crate::{
+    bus::Bus,
+    features::{Backend, Caller},
+};
+
+/// Clients come back at once after every change of view (contract 3.4); nobody needs to hear of it.
+const GRACE: Duration = Duration::from_millis(1_500);
+
+pub struct Presence {
+    leases: Leases,
+    local: Mutex<HashMap<UserId, usize>>,
+    typing: typing::Typists,
+}
+
+impl std::fmt::Debug for Presence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Presence").finish_non_exhaustive()
+    }
+}
+
+impl Presence {
+    pub fn new(bus: &Bus, prefix: &str, timeout: Duration) -> Self {
+        Self {
+            leases: Leases::new(bus.shared(), prefix, bus.origin(), timeout),
+            local: Mutex::default(),
+            typing: typing::Typists::default(),
+        }
+    }
+
+    fn local(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which of these people are there. Without Redis: as far as this replica knows.
+    pub async fn here(&self, people: &[UserId]) -> HashSet<UserId> {
+        let (mut here, elsewhere): (HashSet<UserId>, Vec<UserId>) = {
+            let local = self.local();
+            let is_local = |user: &UserId| local.contains_key(user);
+            (
+                people.iter().copied().filter(is_local).collect(),
+                people.iter().copied().filter(|user| !is_local(user)).collect(),
+            )
+        };
+        if !elsewhere.is_empty()
+            && let Ok(found) = self.leases.here(&elsewhere).await
+        {
+            here.extend(found);
+        }
+        here
+    }
+}
+
+/// A socket's share in its person's presence.
+#[derive(Debug)]
+pub struct Here(UserId);
+
+/// A socket opened.
+pub async fn arrive(backend: &Backend, caller: &Caller) -> Here {
+    let user = caller.user;
+    let is_first = {
+        let mut local = backend.presence.local();
+        let sockets = local.entry(user).or_insert(0);
+        *sockets += 1;
+        *sockets == 1
+    };
+    if is_first {
+        match backend.presence.leases.arrive(user).await {
+            Ok(true) => status::announce(backend, user, true).await,
+            Ok(false) => {}
+            // Noted when Redis is back.
+            Err(error) => warn!(?error, "Cannot note that somebody is there"),
+        }
+    }
+    Here(user)
+}
+
+/// A socket is gone. If it was the last one, and none comes back in a moment, its person is not there any more.
+pub async fn leave(backend: &Arc<Backend>, here: Here) {
+    let Here(user) = here;
+    let is_last = backend.presence.local().get(&user) == Some(&1);
+    if !is_last {
+        forget_one(backend, user);
+        return;
+    }
+    typing::stop_all(backend, user);
+    let for_later = backend.clone();
+    backend
+        .tasks
+        .spawn("see whether somebody comes back", async move {
+            tokio::time::sleep(GRACE).await;
+            if forget_one(&for_later, user) {
+                depart(&for_later, user).await;
+            }
+        });
+}
+
+/// One socket less. Says whether it was the last.
+fn forget_one(backend: &Backend, user: UserId) -> bool {
+    let mut local = backend.presence.local();
+    let Some(sockets) = local.get_mut(&user) else {
+        return false;
+    };
+    *sockets -= 1;
+    if *sockets > 0 {
+        return false;
+    }
+    local.remove(&user);
+    true
+}
+
+async fn depart(backend: &Backend, user: UserId) {
+    match backend.presence.leases.leave(user).await {
+        Ok(true) => gone(backend, user).await,
+        Ok(false) => {}
+        Err(error) => warn!(?error, "Cannot note that somebody left"),
+    }
+    // Back in that very moment: their arrival may have been noted before our leaving.
+    if backend.presence.local().contains_key(&user)
+        && let Ok(true) = backend.presence.leases.arrive(user).await
+    {
+        status::announce(backend, user, true).await;
+    }
+}
+
+/// Somebody is nowhere any more.
+async fn gone(backend: &Backend, user: UserId) {
+    if let Err(error) = store::note_last_seen(&backend.db, user, backend.clock.now()).await {
+        warn!(?error, "Cannot note when somebody was last seen");
+    }
+    status::announce(backend, user, false).await;
+}
+
+/// Somebody showed a sign of life.
+pub async fn beat(backend: &Backend, caller: &Caller) -> crate::error::Result<()> {
+    store::note_last_seen(&backend.db, caller.user, backend.clock.now()).await
+}

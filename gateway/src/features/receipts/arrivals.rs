@@ -1,0 +1,80 @@
+//! What has been written to sockets, gathered for a moment: one transaction notes what reached hundreds of people.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use shared::{ChatId, UserId, topic::Seq};
+use tokio::sync::Notify;
+use tracing::warn;
+
+use super::{Reached, mark_delivered};
+use crate::features::Backend;
+
+/// How long is gathered.
+const MOMENT: Duration = Duration::from_millis(100);
+/// How long to wait before trying again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// In one transaction.
+const AT_ONCE: usize = 1_000;
+
+/// Up to where people have what was said in their chats, as far as that is not noted yet.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    upto: Mutex<HashMap<(ChatId, UserId), Seq>>,
+    some: Notify,
+}
+
+impl Arrivals {
+    /// A socket of this person has been told up to here.
+    pub fn note(&self, chat: ChatId, user: UserId, upto: Seq) {
+        let mut all = self.upto.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry((chat, user)).or_insert(0);
+        *known = upto.max(*known);
+        self.some.notify_one();
+    }
+
+    fn take(&self) -> Vec<Reached> {
+        let mut all = self.upto.lock().unwrap_or_else(PoisonError::into_inner);
+        let some: Vec<_> = all.keys().copied().take(AT_ONCE).collect();
+        some.into_iter()
+            .filter_map(|key| {
+                let upto = all.remove(&key)?;
+                Some(Reached {
+                    chat: key.0,
+                    user: key.1,
+                    upto,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Note what was gathered, for ever.
+pub async fn keep_noting(backend: Arc<Backend>) {
+    loop {
+        backend.arrivals.some.notified().await;
+        tokio::time::sleep(MOMENT).await;
+        flush(&backend).await;
+    }
+}
+
+/// Note what was gathered. What cannot be noted now is kept for later.
+pub async fn flush(backend: &Backend) {
+    loop {
+        let some = backend.arrivals.take();
+        if some.is_empty() {
+            return;
+        }
+        if let Err(error) = mark_delivered::note(backend, &some).await {
+            warn!(?error, "Cannot note what has been delivered");
+            for reach in some {
+                backend.arrivals.note(reach.chat, reach.user, reach.upto);
+            }
+            tokio::time::sleep(PAUSE).await;
+            return;
+        }
+    }
+}
