@@ -160,6 +160,8 @@ reasons! {
     TokenInvalid: Unauthorized, "The access token is not valid.";
     /// No access token came along.
     TokenMissing: Unauthorized, "Please log in: an access token is required.";
+    /// One of these two has blocked the other: it is not said which.
+    Unreachable: Forbidden, "You cannot reach this person.";
     /// Somebody else has this user name.
     UsernameTaken: Conflict, "This username is already taken.";
     /// Profiles are for contacts and for members of a common chat.

@@ -14,6 +14,7 @@ mod bad_input;
 mod chats;
 mod cluster;
 mod configuration;
+mod contacts;
 mod health;
 mod limits;
 mod openapi;

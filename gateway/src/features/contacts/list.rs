@@ -12,15 +12,15 @@ use crate::{
 pub async fn contacts(backend: &Backend, caller: &Caller) -> Result<Contacts> {
     backend.limits.check(Limited::General, caller.user).await?;
     let mut tx = backend.begin().await?;
-    let relations = store::accepted(&mut tx, caller.user).await?;
-    let others: Vec<_> = relations
+    let entries = store::accepted(&mut tx, caller.user, None).await?;
+    let others: Vec<_> = entries
         .iter()
-        .map(|(relation, _)| relation.other(caller.user))
+        .map(|entry| entry.relation.other(caller.user))
         .collect();
     let people = accounts::people(&mut tx, &backend.settings, &others).await?;
-    let contacts = relations
+    let contacts = entries
         .iter()
-        .map(|(relation, chat)| contact_for(caller.user, relation, *chat, &people));
+        .map(|entry| contact_for(caller.user, entry, &people));
     let mut contacts = contacts.collect::<Result<Vec<_>>>()?;
     contacts.sort_by_cached_key(|contact| contact.username.to_lowercase());
     Ok(Contacts { contacts })
