@@ -102,6 +102,15 @@ pub enum Role {
     Member,
 }
 
+impl From<NewRole> for Role {
+    fn from(role: NewRole) -> Self {
+        match role {
+            NewRole::Admin => Self::Admin,
+            NewRole::Member => Self::Member,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Chat {

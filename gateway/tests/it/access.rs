@@ -140,6 +140,29 @@ fn table() -> Vec<Expectation> {
         Expectation { operation: "delete /api/contacts/{id}/block", id: |world| &world.other, ..PRIVATE },
         Expectation { operation: "get /api/chats", ..PRIVATE },
         Expectation { operation: "get /api/chats/{id}", id: |world| &world.chat, stranger: 404, ..PRIVATE },
+        Expectation {
+            operation: "put /api/chats/{id}",
+            body: |_| json!({"name": "Ada's own"}),
+            id: |world| &world.chat,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation { operation: "delete /api/chats/{id}", id: |world| &world.chat, ada: 204, stranger: 404, ..PRIVATE },
+        Expectation {
+            operation: "post /api/chats/{id}/participants",
+            body: |world| json!({"userId": world.direct}),
+            id: |world| &world.chat,
+            ada: 201,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation {
+            operation: "delete /api/chats/{id}/participants/{userId}",
+            id: |world| &world.chat,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation { operation: "post /api/chats/{id}/leave", id: |world| &world.chat, ada: 204, stranger: 404, ..PRIVATE },
         Expectation { operation: "get /api/chats/slug/{slug}", id: |world| &world.slug, stranger: 404, ..PRIVATE },
         Expectation {
             operation: "post /api/chats/direct",
@@ -245,6 +268,7 @@ async fn everybody_gets_what_is_theirs() {
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let mut path = path
             .replace("{id}", (row.id)(&world))
+            .replace("{userId}", &world.other)
             .replace("{slug}", (row.id)(&world));
         if path.ends_with("/search") {
             path += "?q=a";

@@ -15,6 +15,7 @@ mod chats;
 mod cluster;
 mod configuration;
 mod contacts;
+mod groups;
 mod health;
 mod limits;
 mod openapi;
