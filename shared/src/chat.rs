@@ -102,6 +102,15 @@ pub enum Role {
     Member,
 }
 
+impl From<NewRole> for Role {
+    fn from(role: NewRole) -> Self {
+        match role {
+            NewRole::Admin => Self::Admin,
+            NewRole::Member => Self::Member,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Chat {
@@ -144,6 +153,10 @@ pub struct Member {
     pub display_name: Option<String>,
     pub avatar_url: Option<String>,
     pub status: Status,
+    /// How they chose to be shown, which is not for others to know.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub chosen_status: Option<Status>,
 }
 
 impl From<User> for Member {
@@ -154,6 +167,7 @@ impl From<User> for Member {
             display_name: user.display_name,
             avatar_url: user.avatar_url,
             status: user.status,
+            chosen_status: user.chosen_status,
         }
     }
 }

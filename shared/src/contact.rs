@@ -24,6 +24,8 @@ pub struct RequestContact {
 pub enum RequestStatus {
     Pending,
     Accepted,
+    /// Accepted, and the person who looks at it has blocked the other one.
+    Blocked,
     Rejected,
 }
 
@@ -88,6 +90,7 @@ pub struct Contact {
     /// Whether they are there.
     pub status: Status,
     pub last_seen: Option<DateTime<Utc>>,
+    /// The person whose list this is has blocked them. Nobody is told the reverse.
     pub is_blocked: bool,
     /// The same as `id`.
     pub chat_id: ChatId,
@@ -106,6 +109,15 @@ pub struct Contact {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Contacts {
     pub contacts: Vec<Contact>,
+}
+
+/// Whether the caller has blocked somebody.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockState {
+    /// The other person.
+    pub contact_id: UserId,
+    pub is_blocked: bool,
 }
 
 /// Two people are not contacts any more.

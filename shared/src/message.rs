@@ -187,6 +187,17 @@ pub struct Message {
     pub attachments: [(); 0],
 }
 
+/// What the system says of, for programs; people read the content. In the `metadata` of such messages, as `system`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum SystemNotice {
+    GroupRenamed { actor_id: UserId, name: String },
+    MemberLeft { user_id: UserId },
+    MemberRemoved { actor_id: UserId, user_id: UserId },
+    MembersAdded { actor_id: UserId, user_ids: Vec<UserId> },
+    OwnershipPassed { user_id: UserId },
+}
+
 /// The message that another one answers.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

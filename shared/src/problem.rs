@@ -138,12 +138,24 @@ reasons! {
     Busy: RateLimitExceeded, "The server is busy. Please try again in a moment.";
     /// These two people know each other already.
     AlreadyContacts: Conflict, "You are already contacts.";
+    /// Somebody who is to be added to a group is in it already.
+    AlreadyMember: Conflict, "Somebody you want to add is already a member of this group.";
     /// The caller was in this chat, but is not any more.
     ChatLeft: Forbidden, "You are no longer a member of this chat.";
     /// The key of this message belongs to another one, in another chat.
     ClientKeyReused: Conflict, "This message key was already used in another chat.";
+    /// A group can only have so many members.
+    GroupFull: Conflict, "A group cannot have that many members.";
+    /// Only the owner and admins of a group may do this.
+    NotAdmin: Forbidden, "Only the owner and the admins of a group can do this.";
     /// Direct chats are for people who have accepted each other.
     NotContacts: Forbidden, "You can only write to people who are your contacts.";
+    /// Only the owner of a group may do this.
+    NotOwner: Forbidden, "Only the owner of a group can do this.";
+    /// Direct chats belong to their two people for ever.
+    OnlyInGroups: Forbidden, "A direct chat cannot be renamed, left or deleted, and nobody can be added to it or removed.";
+    /// The owner of a group is removed by nobody: they leave, or delete the group.
+    OwnerStays: Forbidden, "The owner of a group cannot be removed.";
     /// Whoever sent a request cannot accept it.
     OwnRequest: Forbidden, "Only the person you asked can accept this request.";
     /// The caller has used up a rate; `retryAfter` says when it is worth trying again.
@@ -160,6 +172,8 @@ reasons! {
     TokenInvalid: Unauthorized, "The access token is not valid.";
     /// No access token came along.
     TokenMissing: Unauthorized, "Please log in: an access token is required.";
+    /// One of these two has blocked the other: it is not said which.
+    Unreachable: Forbidden, "You cannot reach this person.";
     /// Somebody else has this user name.
     UsernameTaken: Conflict, "This username is already taken.";
     /// Profiles are for contacts and for members of a common chat.

@@ -59,4 +59,22 @@ impl Delivery {
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(self.json.get()).ok()
     }
+
+    #[cfg(test)]
+    pub fn sample(
+        topic: Topic,
+        seq: Seq,
+        kind: Kind,
+        held_for: Option<SessionId>,
+        body: String,
+    ) -> Arc<Self> {
+        let envelope = Envelope {
+            topic,
+            seq,
+            kind: kind.name().into(),
+            held_for,
+            body: body.into(),
+        };
+        Arc::new(Self::new(Arc::new(envelope)).unwrap())
+    }
 }

@@ -11,7 +11,7 @@ use tools::client::{
     rest::{LoggedIn, PASSWORD},
 };
 
-use crate::cluster::Cluster;
+use crate::{cluster::Cluster, contacts::befriend};
 
 /// What an operation answers to whom.
 struct Expectation {
@@ -33,6 +33,8 @@ struct World {
     request: String,
     /// Somebody's request to Ada.
     incoming: String,
+    /// Her direct chat with a contact.
+    direct: String,
     /// A group of Ada's, and its readable address.
     chat: String,
     slug: String,
@@ -132,8 +134,35 @@ fn table() -> Vec<Expectation> {
         Expectation { operation: "put /api/contacts/{id}/accept", id: |world| &world.incoming, stranger: 404, ..PRIVATE },
         Expectation { operation: "post /api/contacts/{id}/reject", id: |world| &world.request, stranger: 404, ..PRIVATE },
         Expectation { operation: "put /api/contacts/{id}/reject", id: |world| &world.incoming, stranger: 404, ..PRIVATE },
+        Expectation { operation: "delete /api/contacts/{id}", id: |world| &world.direct, ada: 204, stranger: 404, ..PRIVATE },
+        // Anybody may be blocked by anybody.
+        Expectation { operation: "post /api/contacts/{id}/block", id: |world| &world.other, ..PRIVATE },
+        Expectation { operation: "delete /api/contacts/{id}/block", id: |world| &world.other, ..PRIVATE },
         Expectation { operation: "get /api/chats", ..PRIVATE },
         Expectation { operation: "get /api/chats/{id}", id: |world| &world.chat, stranger: 404, ..PRIVATE },
+        Expectation {
+            operation: "put /api/chats/{id}",
+            body: |_| json!({"name": "Ada's own"}),
+            id: |world| &world.chat,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation { operation: "delete /api/chats/{id}", id: |world| &world.chat, ada: 204, stranger: 404, ..PRIVATE },
+        Expectation {
+            operation: "post /api/chats/{id}/participants",
+            body: |world| json!({"userId": world.direct}),
+            id: |world| &world.chat,
+            ada: 201,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation {
+            operation: "delete /api/chats/{id}/participants/{userId}",
+            id: |world| &world.chat,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation { operation: "post /api/chats/{id}/leave", id: |world| &world.chat, ada: 204, stranger: 404, ..PRIVATE },
         Expectation { operation: "get /api/chats/slug/{slug}", id: |world| &world.slug, stranger: 404, ..PRIVATE },
         Expectation {
             operation: "post /api/chats/direct",
@@ -212,6 +241,8 @@ async fn everybody_gets_what_is_theirs() {
             answer.expect(201).unwrap().str("id").unwrap().to_owned()
         };
         let (request, incoming) = (ask(&ada, &bob).await, ask(&carl, &ada).await);
+        let dora = door.register(&format!("dora_{number}")).await.unwrap();
+        let direct = befriend(&ada, &dora).await;
         let group = json!({"name": "Ada's", "participantIds": [bob.id]});
         let group = ada
             .rest
@@ -226,6 +257,7 @@ async fn everybody_gets_what_is_theirs() {
             other: bob.id,
             request,
             incoming,
+            direct,
             chat: group.str("id").unwrap().to_owned(),
             slug: group.str("slug").unwrap().to_owned(),
             name,
@@ -236,6 +268,7 @@ async fn everybody_gets_what_is_theirs() {
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let mut path = path
             .replace("{id}", (row.id)(&world))
+            .replace("{userId}", &world.other)
             .replace("{slug}", (row.id)(&world));
         if path.ends_with("/search") {
             path += "?q=a";

@@ -14,6 +14,8 @@ mod bad_input;
 mod chats;
 mod cluster;
 mod configuration;
+mod contacts;
+mod groups;
 mod health;
 mod limits;
 mod openapi;

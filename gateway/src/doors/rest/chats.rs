@@ -6,8 +6,8 @@ use axum::{
 };
 use http::StatusCode;
 use shared::{
-    ChatId,
-    chat::{ChatPage, ListChats, StartDirectChat, StartGroup},
+    ChatId, UserId,
+    chat::{AddMembers, ChatPage, ListChats, RenameGroup, StartDirectChat, StartGroup},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -20,17 +20,20 @@ use crate::{
     error::Result,
     features::{
         Caller,
-        chats::{list, start},
+        chats::{add_members, delete, leave, list, remove_member, rename, start},
     },
 };
 
 pub(super) fn router() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .routes(routes!(get_chats))
-        .routes(routes!(get_chat))
+        .routes(routes!(get_chat, put_chat, delete_chat))
         .routes(routes!(get_chat_by_slug))
         .routes(routes!(post_direct))
         .routes(routes!(post_group))
+        .routes(routes!(post_participants))
+        .routes(routes!(delete_participant))
+        .routes(routes!(post_leave))
 }
 
 /// The caller's chats, those with the newest messages first.
@@ -56,6 +59,82 @@ async fn get_chat(
     PathId(id): PathId<ChatId>,
 ) -> Result<Answer<ChatAnswer>> {
     Ok(Answer(list::by_id(&rest, &caller, id).await?.into()))
+}
+
+/// Rename a group.
+#[utoipa::path(put, path = "/chats/{id}", tag = "chats", operation_id = "renameGroup",
+    params(("id" = ChatId, Path)), request_body = RenameGroup,
+    responses((status = 200, body = ChatAnswer),
+        (status = 403, description = "The caller is neither owner nor admin, has left it, or it is a direct chat."),
+        (status = 404, description = "The caller knows no such chat.")))]
+async fn put_chat(
+    State(rest): State<Rest>,
+    caller: Caller,
+    PathId(id): PathId<ChatId>,
+    Json(ask): Json<RenameGroup>,
+) -> Result<Answer<ChatAnswer>> {
+    Ok(Answer(rename::rename(&rest, &caller, id, ask).await?.into()))
+}
+
+/// Delete a group, for everybody.
+#[utoipa::path(delete, path = "/chats/{id}", tag = "chats", operation_id = "deleteGroup",
+    params(("id" = ChatId, Path)),
+    responses((status = 204),
+        (status = 403, description = "The caller is not the owner, has left it, or it is a direct chat."),
+        (status = 404, description = "The caller knows no such chat.")))]
+async fn delete_chat(
+    State(rest): State<Rest>,
+    caller: Caller,
+    PathId(id): PathId<ChatId>,
+) -> Result<StatusCode> {
+    delete::delete(&rest, &caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Add people to a group.
+#[utoipa::path(post, path = "/chats/{id}/participants", tag = "chats", operation_id = "addMembers",
+    params(("id" = ChatId, Path)), request_body = AddMembers,
+    responses((status = 201, body = ChatAnswer),
+        (status = 403, description = "The caller is neither owner nor admin, has left it, or it is a direct chat."),
+        (status = 404, description = "The caller knows no such chat."),
+        (status = 409, description = "Somebody is a member already, or the group would have too many.")))]
+async fn post_participants(
+    State(rest): State<Rest>,
+    caller: Caller,
+    PathId(id): PathId<ChatId>,
+    Json(ask): Json<AddMembers>,
+) -> Result<(StatusCode, Answer<ChatAnswer>)> {
+    let chat = add_members::add_members(&rest, &caller, id, ask).await?;
+    Ok((StatusCode::CREATED, Answer(chat.into())))
+}
+
+/// Remove somebody from a group.
+#[utoipa::path(delete, path = "/chats/{id}/participants/{userId}", tag = "chats", operation_id = "removeMember",
+    params(("id" = ChatId, Path), ("userId" = UserId, Path)),
+    responses((status = 200, body = ChatAnswer),
+        (status = 403, description = "The caller is neither owner nor admin, has left it, it is a direct chat, or that is the owner."),
+        (status = 404, description = "The caller knows no such chat, or nobody in it has this id.")))]
+async fn delete_participant(
+    State(rest): State<Rest>,
+    caller: Caller,
+    PathId((id, user)): PathId<(ChatId, UserId)>,
+) -> Result<Answer<ChatAnswer>> {
+    let chat = remove_member::remove_member(&rest, &caller, id, user).await?;
+    Ok(Answer(chat.into()))
+}
+
+/// Leave a group. An owner passes it on to the admin, or else the member, who has been there longest.
+#[utoipa::path(post, path = "/chats/{id}/leave", tag = "chats", operation_id = "leaveGroup",
+    params(("id" = ChatId, Path)),
+    responses((status = 204), (status = 403, description = "The caller has left it before, or it is a direct chat."),
+        (status = 404, description = "The caller knows no such chat.")))]
+async fn post_leave(
+    State(rest): State<Rest>,
+    caller: Caller,
+    PathId(id): PathId<ChatId>,
+) -> Result<StatusCode> {
+    leave::leave(&rest, &caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A group by its readable address.

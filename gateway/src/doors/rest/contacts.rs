@@ -4,9 +4,10 @@ use axum::{Json as Answer, extract::State};
 use http::StatusCode;
 use shared::{
     ContactId,
-    contact::{ContactRequests, Contacts, RequestContact},
+    contact::{BlockState, ContactRequests, Contacts, RequestContact},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use super::{
     Rest,
@@ -17,7 +18,7 @@ use crate::{
     error::Result,
     features::{
         Caller,
-        contacts::{accept, list, reject, request},
+        contacts::{accept, block, list, reject, remove, request},
     },
 };
 
@@ -28,6 +29,8 @@ pub(super) fn router() -> OpenApiRouter<Rest> {
         .routes(routes!(post_request))
         .routes(routes!(post_accept, put_accept))
         .routes(routes!(post_reject, put_reject))
+        .routes(routes!(delete_contact))
+        .routes(routes!(post_block, delete_block))
 }
 
 /// The caller's contacts. The `id` of each is the direct chat with them.
@@ -47,7 +50,8 @@ async fn get_pending(State(rest): State<Rest>, caller: Caller) -> Result<Answer<
 /// Ask somebody to become a contact.
 #[utoipa::path(post, path = "/contacts/request", tag = "contacts", operation_id = "requestContact",
     request_body = RequestContact,
-    responses((status = 201, body = RequestAnswer), (status = 404, description = "Nobody has this id."),
+    responses((status = 201, body = RequestAnswer), (status = 403, description = "One of them has blocked the other."),
+        (status = 404, description = "Nobody has this id."),
         (status = 409, description = "They are contacts already, or a request waits for an answer.")))]
 async fn post_request(
     State(rest): State<Rest>,
@@ -63,7 +67,8 @@ async fn post_request(
 /// The same as `POST /contacts/request`.
 #[utoipa::path(post, path = "/contacts", tag = "contacts", operation_id = "requestContactFromProfile",
     request_body = RequestContact,
-    responses((status = 201, body = RequestAnswer), (status = 404, description = "Nobody has this id."),
+    responses((status = 201, body = RequestAnswer), (status = 403, description = "One of them has blocked the other."),
+        (status = 404, description = "Nobody has this id."),
         (status = 409, description = "They are contacts already, or a request waits for an answer.")))]
 async fn post_contacts(
     state: State<Rest>,
@@ -123,4 +128,41 @@ async fn put_reject(
     id: PathId<ContactId>,
 ) -> Result<Answer<RequestAnswer>> {
     post_reject(state, caller, id).await
+}
+
+/// Stop being contacts, on both sides. The chat stays readable.
+#[utoipa::path(delete, path = "/contacts/{id}", tag = "contacts", operation_id = "removeContact",
+    params(("id" = Uuid, Path, description = "The relation, the other person, or the direct chat with them.")),
+    responses((status = 204), (status = 404, description = "The caller has no such contact.")))]
+async fn delete_contact(
+    State(rest): State<Rest>,
+    caller: Caller,
+    PathId(id): PathId<Uuid>,
+) -> Result<StatusCode> {
+    remove::remove(&rest, &caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Be left alone by somebody: no presence, no requests, no direct messages. They are not told.
+#[utoipa::path(post, path = "/contacts/{id}/block", tag = "contacts", operation_id = "blockContact",
+    params(("id" = Uuid, Path, description = "The relation, the other person, or the direct chat with them.")),
+    responses((status = 200, body = BlockState), (status = 404, description = "Nobody has this id.")))]
+async fn post_block(
+    State(rest): State<Rest>,
+    caller: Caller,
+    PathId(id): PathId<Uuid>,
+) -> Result<Answer<BlockState>> {
+    Ok(Answer(block::block(&rest, &caller, id).await?))
+}
+
+/// Undo a block. Contacts are contacts again.
+#[utoipa::path(delete, path = "/contacts/{id}/block", tag = "contacts", operation_id = "unblockContact",
+    params(("id" = Uuid, Path, description = "The relation, the other person, or the direct chat with them.")),
+    responses((status = 200, body = BlockState), (status = 404, description = "Nobody has this id.")))]
+async fn delete_block(
+    State(rest): State<Rest>,
+    caller: Caller,
+    PathId(id): PathId<Uuid>,
+) -> Result<Answer<BlockState>> {
+    Ok(Answer(block::unblock(&rest, &caller, id).await?))
 }

@@ -132,56 +132,53 @@ impl Holds {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use shared::UserId;
 
     use super::*;
-    use crate::bus::{Envelope, PASSING};
 
-    fn told(topic: Topic, seq: Seq, kind: &str, held_for: Option<SessionId>, body: String) -> Arc<Delivery> {
-        let envelope = Envelope {
-            topic,
-            seq,
-            kind: kind.into(),
-            held_for,
-            body: Bytes::from(body),
-        };
-        Arc::new(Delivery::new(Arc::new(envelope)).unwrap())
-    }
+    const PASSING: Seq = 0;
+    const NONE: [Seq; 0] = [];
 
     #[test]
     fn a_chat_waits_behind_ones_own_message() {
         let (session, chat, other) = (SessionId::new(), ChatId::new(), ChatId::new());
         let me = UserId::new();
-        let message =
-            |chat, seq, held_for| told(Topic::Chat(chat), seq, "message_sent", held_for, "{}".to_owned());
+        let message = |chat, seq, held_for| {
+            Delivery::sample(
+                Topic::Chat(chat),
+                seq,
+                Kind::MessageSent,
+                held_for,
+                "{}".to_owned(),
+            )
+        };
         let flushed = |upto| {
             let body = serde_json::to_string(&AnswerFlushed {
                 chat_id: chat,
                 session_id: session,
                 upto,
             });
-            told(Topic::User(me), PASSING, "answer_flushed", None, body.unwrap())
+            Delivery::sample(Topic::User(me), PASSING, Kind::AnswerFlushed, None, body.unwrap())
         };
         let seqs = |told: Vec<Arc<Delivery>>| told.iter().map(|d| d.seq()).collect::<Vec<_>>();
         let now = Instant::now();
         let mut holds = Holds::new(session);
         assert_eq!(seqs(holds.pass(message(chat, 1, None), now)), [1]);
-        assert_eq!(seqs(holds.pass(message(chat, 2, Some(session)), now)), []);
-        assert_eq!(seqs(holds.pass(message(chat, 3, None), now)), [], "behind it");
+        assert_eq!(seqs(holds.pass(message(chat, 2, Some(session)), now)), NONE);
+        assert_eq!(seqs(holds.pass(message(chat, 3, None), now)), NONE, "behind it");
         assert_eq!(
             seqs(holds.pass(message(other, 1, None), now)),
             [1],
             "another chat"
         );
-        assert_eq!(seqs(holds.pass(message(chat, 4, Some(session)), now)), []);
-        let receipt = told(Topic::User(me), 9, "messages_read", None, "[]".to_owned());
-        assert_eq!(seqs(holds.pass(receipt, now)), []);
+        assert_eq!(seqs(holds.pass(message(chat, 4, Some(session)), now)), NONE);
+        let receipt = Delivery::sample(Topic::User(me), 9, Kind::MessagesRead, None, "[]".to_owned());
+        assert_eq!(seqs(holds.pass(receipt, now)), NONE);
         assert_eq!(seqs(holds.pass(flushed(2), now)), [2, 3]);
         assert_eq!(seqs(holds.pass(flushed(4), now)), [4, 9]);
         assert_eq!(
             seqs(holds.pass(flushed(5), now)),
-            [],
+            NONE,
             "written before the event came"
         );
         assert_eq!(seqs(holds.pass(message(chat, 5, Some(session)), now)), [5]);
@@ -191,8 +188,8 @@ mod tests {
             "another log-in"
         );
 
-        assert_eq!(seqs(holds.pass(message(chat, 7, Some(session)), now)), []);
-        assert_eq!(seqs(holds.overdue(now)), []);
+        assert_eq!(seqs(holds.pass(message(chat, 7, Some(session)), now)), NONE);
+        assert_eq!(seqs(holds.overdue(now)), NONE);
         assert_eq!(seqs(holds.overdue(now + PATIENCE)), [7]);
         assert_eq!(holds.deadline(), None);
     }

@@ -22,7 +22,6 @@ use super::{
     outlet::{Ending, Item},
 };
 use crate::{
-    bus::Envelope,
     doors::session::{Live, Opened, Positions},
     error::Result,
     fanout::Delivery,
@@ -130,21 +129,16 @@ impl Writer {
             return Ok(self.ask_to_reload(stretch.chat, "too_far_back").await);
         };
         for envelope in missed {
-            if self.tell_again(envelope).await.is_err() {
-                return Ok(Err(Ended));
+            let Some(delivery) = Delivery::new(Arc::new(envelope)) else {
+                continue;
+            };
+            for (name, json) in names::told(&delivery, self.caller.user) {
+                if self.emit(name, json).await.is_err() {
+                    return Ok(Err(Ended));
+                }
             }
         }
         Ok(Ok(()))
-    }
-
-    async fn tell_again(&mut self, envelope: Envelope) -> Result<(), Ended> {
-        let Some(delivery) = Delivery::new(Arc::new(envelope)) else {
-            return Ok(());
-        };
-        for (name, json) in names::told(&delivery, self.caller.user) {
-            self.emit(name, json).await?;
-        }
-        Ok(())
     }
 
     async fn ask_to_reload(&self, chat: ChatId, reason: &str) -> Result<(), Ended> {

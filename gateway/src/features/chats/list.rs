@@ -9,7 +9,7 @@ use super::{member_place, start::seen_by, store};
 use crate::{
     db::Tx,
     error::{Error, Result},
-    features::{Backend, Caller},
+    features::{Backend, Caller, presence},
     limits::Limited,
 };
 
@@ -20,7 +20,8 @@ pub async fn list(backend: &Backend, caller: &Caller, ask: ListChats) -> Result<
     let mut ids = store::page(&mut tx, caller.user, ask.cursor, ask.limit.sql() + 1).await?;
     let has_more = ids.len() > ask.limit.get();
     ids.truncate(ask.limit.get());
-    let chats = store::chats(&mut tx, &backend.settings, caller.user, &ids).await?;
+    let mut chats = store::chats(&mut tx, &backend.settings, caller.user, &ids).await?;
+    presence::in_chats(backend, caller.user, &mut chats).await?;
     let last = chats.last().filter(|_| has_more);
     let next_cursor = last.map(|chat| {
         ChatCursor {

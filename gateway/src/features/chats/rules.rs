@@ -1,6 +1,9 @@
 //! Decisions about chats that need no database.
 
-use shared::{ChatId, text::GroupName};
+use shared::{ChatId, UserId, chat::Role, problem::Reason, text::GroupName};
+
+use super::store::Known;
+use crate::error::{Error, Result};
 
 const SLUG_MAX: usize = 100;
 
@@ -24,9 +27,69 @@ pub(super) fn slug(name: &GroupName, id: ChatId) -> String {
     }
 }
 
+/// Rename a group, add people, remove people.
+pub(super) fn may_manage(role: Role) -> Result<()> {
+    match role {
+        Role::Owner | Role::Admin => Ok(()),
+        Role::Member => Err(Error::Forbidden(Reason::NotAdmin)),
+    }
+}
+
+/// Delete a group, or make admins.
+pub(super) fn must_own(role: Role) -> Result<()> {
+    match role {
+        Role::Owner => Ok(()),
+        Role::Admin | Role::Member => Err(Error::Forbidden(Reason::NotOwner)),
+    }
+}
+
+/// Who owns a group when its owner goes: of the admins whoever has been there longest, else of all.
+pub(super) fn heir<'a>(others: impl Iterator<Item = &'a Known>) -> Option<UserId> {
+    let heir = others.min_by_key(|member| (member.role != Role::Admin, member.joined_at, member.user));
+    heir.map(|member| member.user)
+}
+
+/// `Ada`, `Ada and Bob`, `Ada, Bob and Carl`
+pub(super) fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn admins_inherit_before_those_who_have_been_there_longer() {
+        let member = |role, minute: i64| Known {
+            user: UserId::new(),
+            role,
+            joined_at: chrono::DateTime::from_timestamp(minute * 60, 0).unwrap(),
+            is_member: true,
+        };
+        let members = [
+            member(Role::Member, 1),
+            member(Role::Admin, 3),
+            member(Role::Admin, 2),
+            member(Role::Member, 0),
+        ];
+        assert_eq!(heir(members.iter()), Some(members[2].user));
+        assert_eq!(
+            heir(members.iter().filter(|member| member.role == Role::Member)),
+            Some(members[3].user)
+        );
+        assert_eq!(heir([].iter()), None);
+    }
+
+    #[test]
+    fn names_are_listed_as_people_would() {
+        assert_eq!(listed(&["Ada"]), "Ada");
+        assert_eq!(listed(&["Ada", "Bob"]), "Ada and Bob");
+        assert_eq!(listed(&["Ada", "Bob", "Carl"]), "Ada, Bob and Carl");
+    }
 
     #[test]
     fn slugs_are_readable_and_unique() {

@@ -1,7 +1,5 @@
 //! Start a conversation: with a contact, or with many people.
 
-use std::collections::{HashMap, HashSet};
-
 use shared::{
     ChatId, UserId,
     chat::{Chat, StartDirectChat, StartGroup},
@@ -10,11 +8,11 @@ use shared::{
     topic::Topic,
 };
 
-use super::{rules, store};
+use super::{people_named, rules, store};
 use crate::{
     db::Tx,
     error::{Error, Result},
-    features::{Backend, Caller, accounts, contacts},
+    features::{Backend, Caller, accounts, contacts, presence},
     limits::Limited,
 };
 
@@ -56,7 +54,8 @@ pub struct Started {
 pub async fn ensure_direct(backend: &Backend, tx: &mut Tx, a: UserId, b: UserId) -> Result<Started> {
     let (id, is_new) = store::ensure_direct(tx, a, b, backend.clock.now()).await?;
     if is_new {
-        tell(backend, tx, id, &[a, b]).await?;
+        let seen = seen_by(backend, tx, a, id).await?;
+        tell(backend, tx, &seen, &[a, b]).await?;
     }
     Ok(Started { id, is_new })
 }
@@ -69,21 +68,9 @@ pub async fn group(backend: &Backend, caller: &Caller, ask: StartGroup) -> Resul
         return Err(too_many(most));
     }
     let mut tx = backend.begin().await?;
-    let known: HashMap<_, _> = store::people_behind(&mut tx, caller.user, &ask.participant_ids)
-        .await?
-        .into_iter()
-        .collect();
-    let mut seen = HashSet::from([caller.user]);
-    let mut members = Vec::new();
-    for (index, id) in ask.participant_ids.iter().enumerate() {
-        let field = || format!("participantIds[{index}]");
-        let member = *known
-            .get(id)
-            .ok_or_else(|| Error::invalid(field(), "is nobody we know"))?;
-        if seen.insert(member) {
-            members.push(member);
-        }
-    }
+    let field = |index| format!("participantIds[{index}]");
+    let mut members = people_named(&mut tx, caller.user, &ask.participant_ids, field).await?;
+    members.retain(|member| *member != caller.user);
     if members.is_empty() {
         return Err(Error::invalid(
             "participantIds",
@@ -106,8 +93,8 @@ pub async fn group(backend: &Backend, caller: &Caller, ask: StartGroup) -> Resul
     )
     .await?;
     members.push(caller.user);
-    tell(backend, &mut tx, id, &members).await?;
     let chat = seen_by(backend, &mut tx, caller.user, id).await?;
+    tell(backend, &mut tx, &chat, &members).await?;
     tx.commit().await?;
     Ok(chat)
 }
@@ -116,18 +103,17 @@ fn too_many(most: usize) -> Error {
     Error::invalid("participantIds", format!("must not name more than {most} people"))
 }
 
-/// Tell each of the people that they are in a new chat. In the order of their ids: two chats that start at once with the same
-/// people must not wait for each other.
-async fn tell(backend: &Backend, tx: &mut Tx, chat: ChatId, people: &[UserId]) -> Result<()> {
+/// Tell each of the people that they are in a chat from now on, as one of them sees it: to none of them it holds anything unread.
+/// In the order of their ids: two chats that start at once with the same people must not wait for each other.
+pub(super) async fn tell(backend: &Backend, tx: &mut Tx, chat: &Chat, people: &[UserId]) -> Result<()> {
     let now = backend.clock.now();
     let mut people = people.to_vec();
     people.sort_unstable();
-    let Some(first) = people.first() else {
-        return Ok(());
-    };
-    let seen = seen_by(backend, tx, *first, chat).await?;
+    let mut chat = chat.clone();
+    let members = chat.participants.iter_mut();
+    presence::seen(backend, members.map(|participant| &mut participant.user)).await;
     for user in people {
-        let mut seen = seen.clone();
+        let mut seen = chat.clone();
         seen.participants
             .sort_by_key(|participant| participant.user_id != user);
         tx.record(Topic::User(user), &Event::ChatStarted(seen), now)
@@ -137,6 +123,7 @@ async fn tell(backend: &Backend, tx: &mut Tx, chat: ChatId, people: &[UserId]) -
 }
 
 pub(super) async fn seen_by(backend: &Backend, tx: &mut Tx, viewer: UserId, chat: ChatId) -> Result<Chat> {
-    let chat = store::chats(tx, &backend.settings, viewer, &[chat]).await?.pop();
-    chat.ok_or_else(|| Error::internal("a chat that vanished"))
+    let mut chats = store::chats(tx, &backend.settings, viewer, &[chat]).await?;
+    presence::in_chats(backend, viewer, &mut chats).await?;
+    chats.pop().ok_or_else(|| Error::internal("a chat that vanished"))
 }

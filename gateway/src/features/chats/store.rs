@@ -5,6 +5,7 @@ use shared::{
     ChatId, MessageId, ParticipantId, UserId,
     chat::{Chat, ChatCursor, ChatType, Participant, Role},
     text::GroupName,
+    topic::Seq,
 };
 use uuid::Uuid;
 
@@ -140,6 +141,141 @@ async fn add_participants(
     )
     .execute(tx.conn())
     .await?;
+    Ok(())
+}
+
+/// Whoever changes who is in a group, or what they may do there, takes turns: members are counted, owners followed by others, as
+/// if nobody else were at it. The row of the chat would not do: whoever sends a message changes it behind the chat's place, and
+/// here it would be held before.
+pub(super) async fn take_turn(tx: &mut Tx, chat: ChatId) -> Result<()> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('members: ' || $1::text, 0))",
+        chat.to_string()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Somebody who is or was in a chat.
+pub(super) struct Known {
+    pub user: UserId,
+    pub role: Role,
+    pub joined_at: DateTime<Utc>,
+    pub is_member: bool,
+}
+
+/// Everybody who is or was in a chat, in no order, and of what kind it is.
+pub(super) async fn everybody(tx: &mut Tx, chat: ChatId) -> Result<Vec<(ChatType, Known)>> {
+    let rows = sqlx::query!(
+        r#"select c.type as "kind: ChatType", p.user_id, p.role as "role: Role", p.joined_at,
+                  (p.left_at is null and c.deleted_at is null) as "is_member!"
+           from participants p join chats c on c.id = p.chat_id
+           where p.chat_id = $1"#,
+        chat.0,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let everybody = rows.into_iter().map(|row| {
+        let known = Known {
+            user: row.user_id,
+            role: row.role,
+            joined_at: row.joined_at,
+            is_member: row.is_member,
+        };
+        (row.kind, known)
+    });
+    Ok(everybody.collect())
+}
+
+/// Hold the places of these people before the chat's place is taken, so that nobody waits for us the other way round: what they
+/// send now is sent before.
+pub(super) async fn hold(tx: &mut Tx, chat: ChatId, users: &[UserId]) -> Result<()> {
+    let users: Vec<Uuid> = users.iter().map(|user| user.0).collect();
+    sqlx::query!(
+        "select id from participants where chat_id = $1 and user_id = any($2) order by user_id for no key update",
+        chat.0,
+        &users,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Put people into a chat, again or for the first time. What was told up to `upto` is old for them: they may read it, but it is
+/// neither sent to them nor unread.
+pub(super) async fn join(
+    tx: &mut Tx,
+    chat: ChatId,
+    users: &[UserId],
+    role: Role,
+    upto: Seq,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    let ids: Vec<Uuid> = users.iter().map(|_| ParticipantId::new().0).collect();
+    let users: Vec<Uuid> = users.iter().map(|user| user.0).collect();
+    sqlx::query!(
+        "insert into participants (id, chat_id, user_id, role, joined_at, delivered_seq, read_seq)
+         select new.id, $1, new.user_id, $4, $6, $5, $5
+         from unnest($2::uuid[], $3::uuid[]) as new (id, user_id)
+         on conflict on constraint participants_once do update
+         set role = excluded.role, joined_at = excluded.joined_at, left_at = null, delivered_seq = excluded.delivered_seq,
+             read_seq = excluded.read_seq, resend_seq = null",
+        chat.0,
+        &ids,
+        &users,
+        role as Role,
+        upto,
+        at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Take people out of a chat. Whatever they were there, they are no more.
+pub(super) async fn leave(tx: &mut Tx, chat: ChatId, users: &[UserId], at: DateTime<Utc>) -> Result<()> {
+    let users: Vec<Uuid> = users.iter().map(|user| user.0).collect();
+    sqlx::query!(
+        "update participants set left_at = $3, role = 'member' where chat_id = $1 and user_id = any($2)",
+        chat.0,
+        &users,
+        at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn pass_ownership(tx: &mut Tx, chat: ChatId, heir: UserId) -> Result<()> {
+    sqlx::query!(
+        "with heir as (update participants set role = 'owner' where chat_id = $1 and user_id = $2)
+         update chats set owner_id = $2 where id = $1",
+        chat.0,
+        heir.0,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn rename(tx: &mut Tx, chat: ChatId, name: &GroupName, at: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "update chats set name = $2, updated_at = $3 where id = $1",
+        chat.0,
+        &**name,
+        at
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The chat is gone for everybody. Its messages stay, unseen.
+pub(super) async fn delete(tx: &mut Tx, chat: ChatId, at: DateTime<Utc>) -> Result<()> {
+    sqlx::query!("update chats set deleted_at = $2 where id = $1", chat.0, at)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 

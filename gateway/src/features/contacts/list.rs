@@ -5,22 +5,23 @@ use shared::contact::{ContactRequests, Contacts, RequestStatus};
 use super::{contact_for, request_for, store};
 use crate::{
     error::Result,
-    features::{Backend, Caller, accounts},
+    features::{Backend, Caller, accounts, presence},
     limits::Limited,
 };
 
 pub async fn contacts(backend: &Backend, caller: &Caller) -> Result<Contacts> {
     backend.limits.check(Limited::General, caller.user).await?;
     let mut tx = backend.begin().await?;
-    let relations = store::accepted(&mut tx, caller.user).await?;
-    let others: Vec<_> = relations
+    let entries = store::accepted(&mut tx, caller.user, None).await?;
+    let others: Vec<_> = entries
         .iter()
-        .map(|(relation, _)| relation.other(caller.user))
+        .map(|entry| entry.relation.other(caller.user))
         .collect();
-    let people = accounts::people(&mut tx, &backend.settings, &others).await?;
-    let contacts = relations
+    let mut people = accounts::people(&mut tx, &backend.settings, &others).await?;
+    presence::seen_by(backend, caller.user, people.values_mut()).await?;
+    let contacts = entries
         .iter()
-        .map(|(relation, chat)| contact_for(caller.user, relation, *chat, &people));
+        .map(|entry| contact_for(caller.user, entry, &people));
     let mut contacts = contacts.collect::<Result<Vec<_>>>()?;
     contacts.sort_by_cached_key(|contact| contact.username.to_lowercase());
     Ok(Contacts { contacts })
@@ -34,7 +35,8 @@ pub async fn pending(backend: &Backend, caller: &Caller) -> Result<ContactReques
         .iter()
         .flat_map(|relation| [relation.first_id, relation.second_id])
         .collect();
-    let people = accounts::people(&mut tx, &backend.settings, &everybody).await?;
+    let mut people = accounts::people(&mut tx, &backend.settings, &everybody).await?;
+    presence::seen_by(backend, caller.user, people.values_mut()).await?;
     let requests = relations
         .iter()
         .map(|relation| request_for(caller.user, relation, &people, RequestStatus::Pending));

@@ -1,8 +1,10 @@
 //! Who knows whom: requests, and what becomes of them.
 
 pub mod accept;
+pub mod block;
 pub mod list;
 pub mod reject;
+pub mod remove;
 pub mod request;
 mod store;
 
@@ -10,21 +12,24 @@ use std::collections::HashMap;
 
 use shared::{
     UserId,
-    account::User,
+    account::{Status, User},
     contact::{Contact, ContactRequest, Person, RequestStatus},
 };
 
-use self::store::Relation;
-pub use self::store::{are_contacts, audience, hidden_from};
+use self::store::{Entry, Relation};
+pub use self::store::{are_blocked, are_contacts, audience, blocking, hidden_from};
 use crate::{
     db::Tx,
     error::{Error, Result},
-    features::{Backend, accounts, chats},
+    features::{Backend, accounts, chats, presence},
 };
 
 /// The two people of a relation.
 async fn people_of(backend: &Backend, tx: &mut Tx, relation: &Relation) -> Result<HashMap<UserId, User>> {
-    accounts::people(tx, &backend.settings, &[relation.first_id, relation.second_id]).await
+    let both = [relation.first_id, relation.second_id];
+    let mut people = accounts::people(tx, &backend.settings, &both).await?;
+    presence::seen(backend, people.values_mut()).await;
+    Ok(people)
 }
 
 /// A request as `viewer`, one of the two, sees it.
@@ -58,18 +63,18 @@ fn request_for(
     })
 }
 
-/// An accepted relation as `viewer`, one of the two, sees it.
-fn contact_for(
-    viewer: UserId,
-    relation: &Relation,
-    chat: shared::ChatId,
-    people: &HashMap<UserId, User>,
-) -> Result<Contact> {
+/// A contact as `viewer`, one of the two, sees it.
+fn contact_for(viewer: UserId, entry: &Entry, people: &HashMap<UserId, User>) -> Result<Contact> {
+    let (relation, chat) = (&entry.relation, entry.chat);
     let other = relation.other(viewer);
-    let user = people
+    let mut user = people
         .get(&other)
         .ok_or_else(|| Error::internal("a relation with nobody"))?
         .clone();
+    if entry.is_hidden {
+        user.status = Status::Offline;
+        user.last_seen = None;
+    }
     Ok(Contact {
         id: chat,
         username: user.username.to_string(),
@@ -77,12 +82,16 @@ fn contact_for(
         avatar_url: user.avatar_url.clone(),
         status: user.status,
         last_seen: user.last_seen,
-        is_blocked: false,
+        is_blocked: entry.is_blocked,
         chat_id: chat,
         user_id: viewer,
         contact_id: other,
         relation_id: relation.id,
-        contact_status: RequestStatus::Accepted,
+        contact_status: if entry.is_blocked {
+            RequestStatus::Blocked
+        } else {
+            RequestStatus::Accepted
+        },
         requested_by: relation.requested_by,
         created_at: relation.created_at,
         accepted_at: relation.accepted_at,
@@ -92,10 +101,19 @@ fn contact_for(
 
 /// What both see of a relation that has just been accepted, and the chat that it opened.
 async fn accepted(backend: &Backend, tx: &mut Tx, relation: &Relation) -> Result<[Contact; 2]> {
-    let chat = chats::ensure_direct(backend, tx, relation.first_id, relation.second_id).await?;
-    let people = people_of(backend, tx, relation).await?;
+    chats::ensure_direct(backend, tx, relation.first_id, relation.second_id).await?;
     Ok([
-        contact_for(relation.first_id, relation, chat.id, &people)?,
-        contact_for(relation.second_id, relation, chat.id, &people)?,
+        contact(backend, tx, relation, relation.first_id).await?,
+        contact(backend, tx, relation, relation.second_id).await?,
     ])
+}
+
+/// An accepted relation as `viewer`, one of the two, sees it now.
+async fn contact(backend: &Backend, tx: &mut Tx, relation: &Relation, viewer: UserId) -> Result<Contact> {
+    let entry = store::accepted(tx, viewer, Some(relation.other(viewer)))
+        .await?
+        .pop();
+    let entry = entry.ok_or_else(|| Error::internal("contacts without a chat"))?;
+    let people = people_of(backend, tx, relation).await?;
+    contact_for(viewer, &entry, &people)
 }

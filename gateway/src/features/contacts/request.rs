@@ -7,7 +7,7 @@ use shared::{
     topic::Topic,
 };
 
-use super::{people_of, request_for, store};
+use super::{are_blocked, people_of, request_for, store};
 use crate::{
     error::{Error, Result},
     features::{Backend, Caller, accounts},
@@ -30,6 +30,10 @@ pub async fn request(backend: &Backend, caller: &Caller, ask: RequestContact) ->
         .is_empty()
     {
         return Err(Error::NotFound("user"));
+    }
+    store::take_turn(&mut tx, caller.user, other).await?;
+    if are_blocked(&mut tx, caller.user, other).await? {
+        return Err(Error::Forbidden(Reason::Unreachable));
     }
     let relation = store::add_request(&mut tx, caller.user, other, now)
         .await?

@@ -1,5 +1,6 @@
 //! Messages: sending them, and reading what was sent.
 
+pub mod announce;
 pub mod history;
 mod rules;
 pub mod send;

@@ -35,6 +35,9 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
         if !contacts::are_contacts(&mut tx, caller.user, partner).await? {
             return Err(Error::Forbidden(Reason::NotContacts));
         }
+        if contacts::are_blocked(&mut tx, caller.user, partner).await? {
+            return Err(Error::Forbidden(Reason::Unreachable));
+        }
     }
     if let Some(original) = ask.reply_to_id
         && !store::is_in(&mut tx, original, chat).await?

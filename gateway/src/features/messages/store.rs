@@ -195,3 +195,25 @@ pub async fn messages(tx: &mut Tx, settings: &Settings, ids: &[MessageId]) -> Re
     });
     messages.collect()
 }
+
+/// Something that the system says.
+pub(super) async fn insert_announcement(
+    tx: &mut Tx,
+    chat: ChatId,
+    place: Place,
+    text: &str,
+    metadata: &str,
+) -> Result<MessageId> {
+    let id = sqlx::query_scalar!(
+        "insert into messages (id, chat_id, seq, content, content_type, metadata, created_at)
+         values ($1, $2, $3, $4, 'system', $5::text::json, $6)
+         returning id",
+        MessageId::new().0,
+        chat.0,
+        place.seq,
+        text,
+        metadata,
+        place.at,
+    );
+    Ok(id.fetch_one(tx.conn()).await?)
+}

@@ -21,8 +21,9 @@ use tracing::warn;
 use self::store::Leases;
 pub use self::{
     leases::keep,
-    status::{announce_choice, choose, seen_by, shown},
+    status::{announce_choice, choose, in_chats, seen, seen_by, shown},
 };
+
 use crate::{
     bus::Bus,
     features::{Backend, Caller},

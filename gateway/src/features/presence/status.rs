@@ -1,10 +1,10 @@
 //! How people are shown, and who is told.
 
-use std::collections::HashSet;
-
+use chrono::{DateTime, Utc};
 use shared::{
     UserId,
     account::{Status, User},
+    chat::{Chat, Member},
     event::Event,
     presence::StatusChanged,
     topic::Topic,
@@ -27,28 +27,83 @@ pub fn shown(chosen: Option<Status>, is_here: bool) -> Status {
     }
 }
 
+/// Somebody who is about to be shown.
+pub struct Portrait<'a> {
+    id: UserId,
+    chosen: Option<Status>,
+    status: &'a mut Status,
+    last_seen: Option<&'a mut Option<DateTime<Utc>>>,
+}
+
+impl<'a> From<&'a mut User> for Portrait<'a> {
+    fn from(user: &'a mut User) -> Self {
+        Self {
+            id: user.id,
+            chosen: user.chosen_status,
+            status: &mut user.status,
+            last_seen: Some(&mut user.last_seen),
+        }
+    }
+}
+
+impl<'a> From<&'a mut Member> for Portrait<'a> {
+    fn from(member: &'a mut Member) -> Self {
+        Self {
+            id: member.id,
+            chosen: member.chosen_status,
+            status: &mut member.status,
+            last_seen: None,
+        }
+    }
+}
+
+/// Show these people as anybody may see them whom nobody has blocked.
+pub async fn seen<'a, P: Into<Portrait<'a>>>(backend: &Backend, people: impl IntoIterator<Item = P>) {
+    let mut people: Vec<Portrait<'_>> = people.into_iter().map(Into::into).collect();
+    paint(backend, &mut people).await;
+}
+
+async fn paint(backend: &Backend, people: &mut [Portrait<'_>]) {
+    let ids: Vec<UserId> = people.iter().map(|person| person.id).collect();
+    let here = backend.presence.here(&ids).await;
+    for person in people {
+        *person.status = shown(person.chosen, here.contains(&person.id));
+    }
+}
+
 /// Show these people as `viewer` may see them. Whoever has a block between them sees nothing of the other's coming and going.
-pub async fn seen_by<'a>(
+pub async fn seen_by<'a, P: Into<Portrait<'a>>>(
     backend: &Backend,
     viewer: UserId,
-    people: impl IntoIterator<Item = &'a mut User>,
+    people: impl IntoIterator<Item = P>,
 ) -> Result<()> {
-    let people: Vec<&mut User> = people.into_iter().collect();
-    let ids: Vec<UserId> = people.iter().map(|user| user.id).collect();
-    let here = backend.presence.here(&ids).await;
-    let hidden: HashSet<UserId> = contacts::hidden_from(&backend.db, viewer, &ids).await?;
-    for user in people {
-        if user.id == viewer {
+    let mut people: Vec<Portrait<'_>> = people.into_iter().map(Into::into).collect();
+    paint(backend, &mut people).await;
+    let ids: Vec<UserId> = people.iter().map(|person| person.id).collect();
+    let hidden = contacts::hidden_from(backend.db.read(), viewer, &ids).await?;
+    for person in people {
+        if person.id == viewer {
             // What they chose, even while no socket of theirs is open: this is where they choose.
-            user.status = user.chosen_status.unwrap_or(shown(None, here.contains(&user.id)));
-        } else if hidden.contains(&user.id) {
-            user.status = Status::Offline;
-            user.last_seen = None;
-        } else {
-            user.status = shown(user.chosen_status, here.contains(&user.id));
+            *person.status = person.chosen.unwrap_or(*person.status);
+        } else if hidden.contains(&person.id) {
+            *person.status = Status::Offline;
+            if let Some(last_seen) = person.last_seen {
+                *last_seen = None;
+            }
         }
     }
     Ok(())
+}
+
+/// Show who is in these chats as `viewer` may see them.
+pub async fn in_chats(backend: &Backend, viewer: UserId, chats: &mut [Chat]) -> Result<()> {
+    let participants = chats.iter_mut().flat_map(|chat| &mut chat.participants);
+    seen_by(
+        backend,
+        viewer,
+        participants.map(|participant| &mut participant.user),
+    )
+    .await
 }
 
 /// Somebody came or went: their contacts are told, unless they do not want to be seen.
@@ -86,7 +141,7 @@ async fn tell(backend: &Backend, user: UserId, status: Status, chosen: &store::C
         last_seen: chosen.last_seen,
         timestamp: backend.clock.now(),
     };
-    let audience = contacts::audience(&backend.db, user).await?;
+    let audience = contacts::audience(backend.db.read(), user).await?;
     let topics = audience.into_iter().chain([user]).map(Topic::User);
     backend
         .bus

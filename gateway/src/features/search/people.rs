@@ -5,7 +5,7 @@ use shared::account::{FindPeople, PeopleFound};
 use super::store;
 use crate::{
     error::{Error, Result},
-    features::{Backend, Caller},
+    features::{Backend, Caller, presence},
     limits::Limited,
 };
 
@@ -16,7 +16,10 @@ pub async fn people(backend: &Backend, caller: &Caller, ask: FindPeople) -> Resu
         .or(ask.query)
         .ok_or_else(|| Error::invalid("q", "is required"))?;
     let pattern = format!("%{}%", literal(&text.to_lowercase()));
-    store::people(&backend.db, &backend.settings, caller, &pattern, ask.limit.sql()).await
+    let mut found = store::people(&backend.db, &backend.settings, caller, &pattern, ask.limit.sql()).await?;
+    let people = found.users.iter_mut().map(|person| &mut person.user);
+    presence::seen_by(backend, caller.user, people).await?;
+    Ok(found)
 }
 
 /// The text with everything that means something to LIKE made to mean itself.
