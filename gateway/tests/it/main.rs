@@ -16,6 +16,7 @@ mod cluster;
 mod configuration;
 mod health;
 mod limits;
+mod messages;
 mod openapi;
 mod program;
 mod search;

@@ -130,6 +130,8 @@ async fn tell(backend: &Backend, tx: &mut Tx, chat: ChatId, people: &[UserId]) -
         let mut seen = seen.clone();
         seen.participants
             .sort_by_key(|participant| participant.user_id != user);
+        // The log keeps no copy of a message where deleting it would not look.
+        seen.last_message = None;
         tx.record(Topic::User(user), &Event::ChatStarted(seen), now)
             .await?;
     }
