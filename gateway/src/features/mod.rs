@@ -9,6 +9,7 @@ pub mod contacts;
 pub mod health;
 pub mod media;
 pub mod messages;
+pub mod receipts;
 pub mod search;
 pub mod sessions;
 

@@ -195,6 +195,8 @@ fn table() -> Vec<Expectation> {
             ..PRIVATE
         },
         Expectation { operation: "delete /api/messages/reactions/{reaction}", ada: 204, stranger: 404, ..PRIVATE },
+        Expectation { operation: "post /api/messages/{id}/read", id: |world| &world.message, ada: 204, stranger: 404, ..PRIVATE },
+        Expectation { operation: "post /api/chats/{id}/read", id: |world| &world.chat, ada: 204, stranger: 404, ..PRIVATE },
     ]);
     table
 }

@@ -19,6 +19,7 @@ mod limits;
 mod messages;
 mod openapi;
 mod program;
+mod receipts;
 mod search;
 mod shutdown;
 mod sick_services;
