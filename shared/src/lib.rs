@@ -9,6 +9,7 @@ pub mod event;
 pub mod health;
 pub mod ids;
 pub mod message;
+pub mod moment;
 pub mod page;
 pub mod presence;
 pub mod problem;

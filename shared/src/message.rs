@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     ChatId, MessageId, ReactionId, UserId,
     contact::Person,
+    moment,
     page::Limit,
     text::{ClientKey, Emoji, MessageText, Metadata},
     topic::Seq,
@@ -177,6 +178,7 @@ pub struct Message {
     pub is_deleted: bool,
     pub deleted_at: Option<DateTime<Utc>>,
     /// Strictly increasing within a chat.
+    #[serde(serialize_with = "moment::serialize")]
     pub created_at: DateTime<Utc>,
     /// Its place in the chat's order.
     pub seq: Seq,
@@ -207,6 +209,7 @@ pub struct Quote {
     pub sender: Option<Person>,
     pub content: String,
     pub content_type: ContentType,
+    #[serde(serialize_with = "moment::serialize")]
     pub created_at: DateTime<Utc>,
 }
 
@@ -234,8 +237,10 @@ pub struct ReadHistory {
 pub struct MessagePage {
     pub data: Vec<Message>,
     /// `createdAt` of the first message.
+    #[serde(serialize_with = "moment::serialize_option")]
     pub cursor: Option<DateTime<Utc>>,
     /// The cursor of the next older page, if there is one.
+    #[serde(serialize_with = "moment::serialize_option")]
     pub next_cursor: Option<DateTime<Utc>>,
     pub has_more: bool,
 }

@@ -156,6 +156,12 @@ reasons! {
     OnlyInGroups: Forbidden, "A direct chat cannot be renamed, left or deleted, and nobody can be added to it or removed.";
     /// The owner of a group is removed by nobody: they leave, or delete the group.
     OwnerStays: Forbidden, "The owner of a group cannot be removed.";
+    /// The message was deleted: nobody can change it or react to it any more.
+    MessageDeleted: Conflict, "This message was deleted.";
+    /// Messages are changed and deleted by whoever sent them.
+    NotSender: Forbidden, "Only the person who sent a message can change or delete it.";
+    /// Reactions are removed by whoever reacted.
+    NotYourReaction: Forbidden, "You can only remove your own reactions.";
     /// Whoever sent a request cannot accept it.
     OwnRequest: Forbidden, "Only the person you asked can accept this request.";
     /// The caller has used up a rate; `retryAfter` says when it is worth trying again.
@@ -166,6 +172,8 @@ reasons! {
     RefreshTokenInvalid: Unauthorized, "Your session has expired. Please log in again.";
     /// The login session was ended: by logging out, by revoking it, or because an old refresh token turned up.
     SessionEnded: Unauthorized, "Your session has ended. Please log in again.";
+    /// What the system says is not for reacting to.
+    SystemMessage: Conflict, "You cannot react to this message.";
     /// The access token is past its time: refresh it.
     TokenExpired: Unauthorized, "Your access token has expired.";
     /// The access token is not one of ours.
@@ -174,6 +182,8 @@ reasons! {
     TokenMissing: Unauthorized, "Please log in: an access token is required.";
     /// One of these two has blocked the other: it is not said which.
     Unreachable: Forbidden, "You cannot reach this person.";
+    /// One person has put as many different emojis on one message as are allowed.
+    TooManyReactions: Conflict, "You cannot add more reactions to this message.";
     /// Somebody else has this user name.
     UsernameTaken: Conflict, "This username is already taken.";
     /// Profiles are for contacts and for members of a common chat.

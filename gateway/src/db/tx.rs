@@ -1,14 +1,15 @@
 //! The only way to change something: what is changed and what is told of it are one act.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
     SessionId,
     event::{Event, Kind},
     topic::{Seq, Topic},
 };
 use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
 
 use crate::{
     bus::{Bus, Envelope},
@@ -68,6 +69,53 @@ impl Tx {
         })
     }
 
+    /// The next places in several topics, one for each entry, in the order of the entries; a topic may occur more than once. Topics
+    /// are taken in the order of their ids, whatever the order of the entries, so that two changes never wait for each other; a
+    /// chat's place is taken before those of people.
+    pub async fn next_places(&mut self, topics: &[Topic], now: DateTime<Utc>) -> Result<Vec<Place>> {
+        let mut wanted = BTreeMap::<Uuid, i64>::new();
+        for topic in topics {
+            *wanted.entry(topic.id()).or_default() += 1;
+        }
+        let (ids, counts): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+        let rows = sqlx::query!(
+            r#"insert into topics as t (id, last_seq, last_at)
+               select wanted.id, wanted.count, $3::timestamptz + (wanted.count - 1) * interval '1 microsecond'
+               from unnest($1::uuid[], $2::bigint[]) with ordinality as wanted (id, count, position)
+               order by wanted.position
+               on conflict (id) do update
+               set last_seq = t.last_seq + excluded.last_seq,
+                   last_at = greatest($3, t.last_at + interval '1 microsecond')
+                       + (excluded.last_seq - 1) * interval '1 microsecond'
+               returning id, last_seq, last_at"#,
+            &ids,
+            &counts,
+            now,
+        )
+        .fetch_all(self.conn())
+        .await?;
+        // From the last place of each topic back to its first.
+        let mut last: BTreeMap<_, _> = rows
+            .into_iter()
+            .map(|row| (row.id, (row.last_seq, row.last_at)))
+            .collect();
+        let mut places = Vec::with_capacity(topics.len());
+        for topic in topics.iter().rev() {
+            let (seq, at) = last
+                .get_mut(&topic.id())
+                .ok_or_else(|| Error::internal("a topic without a place"))?;
+            places.push(Place {
+                topic: *topic,
+                seq: *seq,
+                at: *at,
+            });
+            *seq -= 1;
+            *at -= TimeDelta::microseconds(1);
+        }
+        places.reverse();
+        Ok(places)
+    }
+
     /// Append an event to the log, at a place that was taken for it.
     pub async fn record_at(&mut self, place: Place, event: &Event) -> Result<()> {
         self.record_held(place, event, None).await
@@ -99,6 +147,62 @@ impl Tx {
             held_for,
             body: body.into(),
         });
+        Ok(())
+    }
+
+    /// Append many events to the log at once, each at a place that was taken for it.
+    pub async fn record_all(&mut self, events: &[(Place, Event)]) -> Result<()> {
+        let (mut topics, mut seqs, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut kinds, mut bodies) = (Vec::new(), Vec::new());
+        for (place, event) in events {
+            let kind = event.kind();
+            topics.push(place.topic.id());
+            seqs.push(place.seq);
+            times.push(place.at);
+            kinds.push(kind.name().to_owned());
+            bodies.push(placed(kind, event.body().map_err(Error::internal)?, place.seq));
+        }
+        sqlx::query!(
+            "insert into events (topic_id, seq, at, kind, body)
+             select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[])",
+            &topics,
+            &seqs,
+            &times,
+            &kinds,
+            &bodies,
+        )
+        .execute(self.conn())
+        .await?;
+        let envelopes = events.iter().zip(bodies).map(|((place, event), body)| Envelope {
+            topic: place.topic,
+            seq: place.seq,
+            kind: event.kind().name().into(),
+            held_for: None,
+            body: body.into(),
+        });
+        self.recorded.extend(envelopes);
+        Ok(())
+    }
+
+    /// Let the log say something else at places that were told long ago, to whoever reads it from now on. For what must not be
+    /// known any more; nobody is told of it by this.
+    pub async fn rewrite(&mut self, topic: Topic, events: &[(Seq, Event)]) -> Result<()> {
+        let seqs: Vec<Seq> = events.iter().map(|(seq, _)| *seq).collect();
+        let bodies = events.iter().map(|(seq, event)| {
+            let body = event.body().map_err(Error::internal)?;
+            Ok(placed(event.kind(), body, *seq))
+        });
+        let bodies = bodies.collect::<Result<Vec<_>>>()?;
+        sqlx::query!(
+            "update events set body = new.body
+             from unnest($2::bigint[], $3::text[]) as new (seq, body)
+             where events.topic_id = $1 and events.seq = new.seq",
+            topic.id(),
+            &seqs,
+            &bodies,
+        )
+        .execute(self.conn())
+        .await?;
         Ok(())
     }
 

@@ -59,6 +59,7 @@ pub(super) fn misfit(path: &str, complaint: &str) -> Error {
     {
         let expected = match expected {
             struct_name if struct_name.starts_with("struct ") => "an object",
+            "a formatted UUID string" => "a UUID",
             expected => expected,
         };
         return Error::invalid(field, format!("must be {expected}"));

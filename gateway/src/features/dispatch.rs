@@ -6,21 +6,38 @@ use shared::command::{Command, Reply};
 
 use crate::{
     error::Result,
-    features::{Backend, Caller, chats, messages, presence},
+    features::{
+        Backend, Caller, chats,
+        messages::{delete, edit, react, send},
+        presence::{self, typing},
+        receipts::{mark_delivered, mark_read},
+    },
 };
 
 pub async fn dispatch(backend: &Arc<Backend>, caller: &Caller, command: Command) -> Result<Reply> {
     match command {
+        Command::AddReaction { message, emoji } => {
+            react::add(backend, caller, message, emoji).await.map(drop)?;
+        }
         Command::ChooseStatus(status) => presence::choose(backend, caller, status).await?,
+        Command::DeleteMessage(message) => delete::delete(backend, caller, message).await?,
+        Command::EditMessage { message, change } => {
+            edit::edit(backend, caller, message, change).await.map(drop)?;
+        }
         Command::Heartbeat => presence::beat(backend, caller).await?,
         Command::JoinChat(chat) => chats::list::by_id(backend, caller, chat).await.map(drop)?,
+        Command::MarkChatRead(chat) => mark_read::chat(backend, caller, chat).await?,
+        Command::MarkDelivered(message) => mark_delivered::message(backend, caller, message).await?,
+        Command::MarkRead(messages) => mark_read::messages(backend, caller, &messages).await?,
+        Command::RemoveReaction { message, reaction } => {
+            react::remove(backend, caller, message, reaction).await?;
+        }
         Command::SendMessage { chat, message } => {
-            let sent = messages::send::send(backend, caller, chat, message).await?;
+            let sent = send::send(backend, caller, chat, message).await?;
             return Ok(Reply::Sent(Box::new(sent.message)));
         }
-        Command::StartTyping(chat) => presence::typing::start(backend, caller, chat).await?,
-        Command::StopTyping(chat) => presence::typing::stop(backend, caller.user, chat)?,
-        _ => {}
+        Command::StartTyping(chat) => typing::start(backend, caller, chat).await?,
+        Command::StopTyping(chat) => typing::stop(backend, caller.user, chat)?,
     }
     Ok(Reply::Done)
 }

@@ -29,6 +29,7 @@ use crate::{
 pub enum Limited {
     ContactRequest,
     General,
+    Reaction,
     Refresh,
     Register,
     Search,
@@ -42,9 +43,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Limited {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ContactRequest,
         Self::General,
+        Self::Reaction,
         Self::Refresh,
         Self::Register,
         Self::Search,
@@ -57,6 +59,7 @@ impl Limited {
         match self {
             Self::ContactRequest => "contact-request",
             Self::General => "general",
+            Self::Reaction => "reaction",
             Self::Refresh => "refresh",
             Self::Register => "register",
             Self::Search => "search",
@@ -71,6 +74,7 @@ impl Limited {
             // Per person.
             Self::ContactRequest => rate(50, DAY),
             Self::General => rate(100, MINUTE),
+            Self::Reaction => rate(5, SECOND),
             Self::Search => rate(60, MINUTE),
             Self::SendMessage => rate(10, SECOND),
             Self::Status => rate(1, 5 * SECOND),

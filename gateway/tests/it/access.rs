@@ -38,6 +38,9 @@ struct World {
     /// A group of Ada's, and its readable address.
     chat: String,
     slug: String,
+    /// A message of Ada's in it, and her reaction to it.
+    message: String,
+    reaction: String,
     name: String,
     refresh_token: String,
 }
@@ -187,6 +190,42 @@ fn table() -> Vec<Expectation> {
             stranger: 404,
             ..PRIVATE
         },
+        // The old paths: the id is that of a chat.
+        Expectation { operation: "get /api/messages/{id}", id: |world| &world.chat, stranger: 404, ..PRIVATE },
+        Expectation {
+            operation: "post /api/messages/{id}",
+            body: |_| json!({"content": "Hello"}),
+            id: |world| &world.chat,
+            ada: 201,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation {
+            operation: "put /api/messages/{id}",
+            body: |_| json!({"content": "Goodbye"}),
+            id: |world| &world.message,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation { operation: "delete /api/messages/{id}", id: |world| &world.message, ada: 204, stranger: 404, ..PRIVATE },
+        Expectation {
+            operation: "post /api/messages/{id}/reactions",
+            body: |_| json!({"emoji": "🎉"}),
+            id: |world| &world.message,
+            ada: 201,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation {
+            operation: "delete /api/messages/{id}/reactions/{reaction}",
+            id: |world| &world.message,
+            ada: 204,
+            stranger: 404,
+            ..PRIVATE
+        },
+        Expectation { operation: "delete /api/messages/reactions/{reaction}", ada: 204, stranger: 404, ..PRIVATE },
+        Expectation { operation: "post /api/messages/{id}/read", id: |world| &world.message, ada: 204, stranger: 404, ..PRIVATE },
+        Expectation { operation: "post /api/chats/{id}/read", id: |world| &world.chat, ada: 204, stranger: 404, ..PRIVATE },
     ]);
     table
 }
@@ -251,6 +290,14 @@ async fn everybody_gets_what_is_theirs() {
             .unwrap()
             .expect(201)
             .unwrap();
+        let message = format!("/api/chats/{}/messages", group.str("id").unwrap());
+        let message = ada
+            .rest
+            .post(&message, json!({"content": "Hello"}))
+            .await
+            .unwrap();
+        let reaction = format!("/api/messages/{}/reactions", message.str("id").unwrap());
+        let reaction = ada.rest.post(&reaction, json!({"emoji": "👍"})).await.unwrap();
         let world = World {
             ada: ada.id.clone(),
             session,
@@ -260,6 +307,8 @@ async fn everybody_gets_what_is_theirs() {
             direct,
             chat: group.str("id").unwrap().to_owned(),
             slug: group.str("slug").unwrap().to_owned(),
+            message: message.str("id").unwrap().to_owned(),
+            reaction: reaction.str("id").unwrap().to_owned(),
             name,
             refresh_token: ada.refresh_token.clone(),
         };
@@ -269,7 +318,8 @@ async fn everybody_gets_what_is_theirs() {
         let mut path = path
             .replace("{id}", (row.id)(&world))
             .replace("{userId}", &world.other)
-            .replace("{slug}", (row.id)(&world));
+            .replace("{slug}", (row.id)(&world))
+            .replace("{reaction}", &world.reaction);
         if path.ends_with("/search") {
             path += "?q=a";
         }

@@ -11,6 +11,7 @@ mod media;
 mod messages;
 pub mod openapi;
 pub mod problem;
+mod receipts;
 mod search;
 mod wrapped;
 
@@ -47,7 +48,8 @@ fn routes() -> OpenApiRouter<Rest> {
         .merge(search::router())
         .merge(contacts::router())
         .merge(chats::router())
-        .merge(messages::router());
+        .merge(messages::router())
+        .merge(receipts::router());
     OpenApiRouter::with_openapi(openapi::base())
         .nest("/api", api.merge(health::router()))
         .merge(health::router())

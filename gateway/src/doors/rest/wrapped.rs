@@ -5,7 +5,7 @@ use shared::{
     account::User,
     chat::Chat,
     contact::{Contact, ContactRequest},
-    message::Message,
+    message::{Message, Reaction},
 };
 use utoipa::ToSchema;
 
@@ -34,6 +34,8 @@ wrapped! {
     ContactAnswer { contact: Contact }
     /// A message, bare and as `message`.
     MessageAnswer { message: Message }
+    /// A reaction, bare and as `reaction`.
+    ReactionAnswer { reaction: Reaction }
     /// A request, bare and as `request`.
     RequestAnswer { request: ContactRequest }
     /// A person, bare and as `user`.

@@ -114,7 +114,7 @@ pub async fn follow(State(lines): State<Lines>, request: Request, next: Next) ->
             .map(|(_, value)| value.into_owned())
     };
     let is_websocket = value("transport").as_deref() == Some("websocket");
-    match value("sid") {
+    let response = match value("sid") {
         None if is_websocket => next.run(request).await,
         None => handshake(&lines, next.run(request).await).await,
         Some(sid) if is_websocket => {
@@ -133,7 +133,27 @@ pub async fn follow(State(lines): State<Lines>, request: Request, next: Next) ->
                 response = next.run(request) => response,
             }
         }
+    };
+    if response.status() == StatusCode::BAD_REQUEST {
+        return with_number(response).await;
     }
+    response
+}
+
+/// Clients know the codes of refusals as numbers; the library writes them as text.
+async fn with_number(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(mut bytes) = to_bytes(body, HANDSHAKE).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    if let Ok(mut refusal) = serde_json::from_slice::<serde_json::Value>(&bytes)
+        && let Some(code) = refusal["code"].as_str().and_then(|code| code.parse::<u8>().ok())
+    {
+        refusal["code"] = code.into();
+        bytes = refusal.to_string().into();
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(bytes))
 }
 
 /// Read from the answer to a handshake which session it began.

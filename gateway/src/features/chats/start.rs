@@ -116,6 +116,8 @@ pub(super) async fn tell(backend: &Backend, tx: &mut Tx, chat: &Chat, people: &[
         let mut seen = chat.clone();
         seen.participants
             .sort_by_key(|participant| participant.user_id != user);
+        // The log keeps no copy of a message where deleting it would not look.
+        seen.last_message = None;
         tx.record(Topic::User(user), &Event::ChatStarted(seen), now)
             .await?;
     }

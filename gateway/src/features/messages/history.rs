@@ -1,4 +1,4 @@
-//! Read a chat, page by page, backwards from the newest message.
+//! Read a chat, page by page, backwards from the newest message. What was fetched has arrived.
 
 use chrono::Datelike;
 use shared::{
@@ -9,7 +9,10 @@ use shared::{
 use super::store;
 use crate::{
     error::{Error, Result},
-    features::{Backend, Caller, chats},
+    features::{
+        Backend, Caller, chats,
+        receipts::{Reached, mark_delivered},
+    },
 };
 
 pub async fn history(
@@ -32,6 +35,18 @@ pub async fn history(
     newest_first.truncate(ask.limit.get());
     newest_first.reverse();
     let data = store::messages(&mut tx, &backend.settings, &newest_first).await?;
+    let foreign = data
+        .iter()
+        .rev()
+        .find(|message| message.sender_id != Some(caller.user));
+    if let Some(newest) = foreign {
+        let reached = Reached {
+            chat,
+            user: caller.user,
+            upto: newest.seq,
+        };
+        mark_delivered::note_fetched(backend, &mut tx, reached).await?;
+    }
     let cursor = data.first().map(|message| message.created_at);
     Ok(MessagePage {
         data,

@@ -2,17 +2,16 @@
 
 use shared::{
     ChatId,
-    chat::ChatType,
     event::{AnswerFlushed, Event},
     message::{Message, SendMessage},
     problem::Reason,
     topic::Topic,
 };
 
-use super::{rules, store};
+use super::{may_speak, rules, store};
 use crate::{
     error::{Error, Result},
-    features::{Backend, Caller, Way, chats, contacts, presence},
+    features::{Backend, Caller, Way, chats, presence},
     limits::Limited,
 };
 
@@ -28,19 +27,9 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
     backend.limits.check(Limited::SendMessage, caller.user).await?;
     let mut tx = backend.begin().await?;
     let place = chats::member_place(&mut tx, caller.user, chat).await?;
-    if place.kind == ChatType::Direct {
-        let partner = place
-            .partner
-            .ok_or_else(|| Error::internal("a direct chat with nobody"))?;
-        if !contacts::are_contacts(&mut tx, caller.user, partner).await? {
-            return Err(Error::Forbidden(Reason::NotContacts));
-        }
-        if contacts::are_blocked(&mut tx, caller.user, partner).await? {
-            return Err(Error::Forbidden(Reason::Unreachable));
-        }
-    }
+    may_speak(&mut tx, caller, &place).await?;
     if let Some(original) = ask.reply_to_id
-        && !store::is_in(&mut tx, original, chat).await?
+        && !store::hold_original(&mut tx, original, chat).await?
     {
         return Err(Error::invalid("replyToId", "must be a message of this chat"));
     }

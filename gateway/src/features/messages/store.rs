@@ -3,13 +3,15 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use shared::{
-    ChatId, MessageId, UserId,
+    ChatId, MessageId, ReactionId, UserId,
     contact::Person,
     message::{ContentType, DeliveryStatus, Message, Quote, Reaction, ReadCount, SendMessage},
     text::ClientKey,
+    topic::Seq,
 };
 use uuid::Uuid;
 
+use super::DELETED;
 use crate::{
     db::{Place, Tx},
     error::{Error, Result},
@@ -59,13 +61,162 @@ pub(super) async fn by_client_key(
         .map(|row| (row.id, row.chat_id)))
 }
 
-pub(super) async fn is_in(tx: &mut Tx, message: MessageId, chat: ChatId) -> Result<bool> {
+/// Is the message in the chat? Then it is neither edited nor deleted until the end of the transaction, so that deleting it finds
+/// every copy of its text.
+pub(super) async fn hold_original(tx: &mut Tx, message: MessageId, chat: ChatId) -> Result<bool> {
     let found = sqlx::query_scalar!(
-        r#"select exists (select from messages where id = $1 and chat_id = $2) as "found!""#,
+        r#"select 1 as "found!" from messages where id = $1 and chat_id = $2 for share"#,
         message.0,
         chat.0
     );
-    Ok(found.fetch_one(tx.conn()).await?)
+    Ok(found.fetch_optional(tx.conn()).await?.is_some())
+}
+
+pub(super) async fn chat_of(tx: &mut Tx, message: MessageId) -> Result<Option<ChatId>> {
+    let chat = sqlx::query_scalar!("select chat_id from messages where id = $1", message.0);
+    Ok(chat.fetch_optional(tx.conn()).await?)
+}
+
+/// What decides about what may still happen to a message.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub seq: Seq,
+    pub sender: Option<UserId>,
+    pub content: String,
+    pub content_type: ContentType,
+    pub is_deleted: bool,
+}
+
+/// The message. Nobody edits it, deletes it, quotes it or reacts to it until the end of the transaction.
+pub(super) async fn hold(tx: &mut Tx, message: MessageId) -> Result<Held> {
+    let held = sqlx::query_as!(
+        Held,
+        r#"select seq, sender_id as "sender?: UserId", content, content_type as "content_type: ContentType",
+                  deleted_at is not null as "is_deleted!"
+           from messages where id = $1 for update"#,
+        message.0,
+    );
+    Ok(held.fetch_one(tx.conn()).await?)
+}
+
+/// The message. Nobody edits or deletes it until the end of the transaction.
+pub(super) async fn hold_shared(tx: &mut Tx, message: MessageId) -> Result<Held> {
+    let held = sqlx::query_as!(
+        Held,
+        r#"select seq, sender_id as "sender?: UserId", content, content_type as "content_type: ContentType",
+                  deleted_at is not null as "is_deleted!"
+           from messages where id = $1 for share"#,
+        message.0,
+    );
+    Ok(held.fetch_one(tx.conn()).await?)
+}
+
+/// Let a message say something else; what it said is kept at the place of the edit.
+pub(super) async fn edit(tx: &mut Tx, message: MessageId, place: Place, content: &str) -> Result<()> {
+    sqlx::query!(
+        "with kept as (
+             insert into message_edits (message_id, seq, content, edited_at)
+             select id, $2, content, $3 from messages where id = $1
+         )
+         update messages set content = $4, edited_at = $3 where id = $1",
+        message.0,
+        place.seq,
+        place.at,
+        content,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Let nothing remain of what a message said. The log knows it, too: at the places that come back, and where it was sent.
+pub(super) async fn destroy(
+    tx: &mut Tx,
+    message: MessageId,
+    at: DateTime<Utc>,
+) -> Result<Vec<(Seq, DateTime<Utc>)>> {
+    sqlx::query!(
+        "with gone as (delete from reactions where message_id = $1)
+         update messages set content = $2, content_type = 'text', metadata = '{}', deleted_at = $3 where id = $1",
+        message.0,
+        DELETED,
+        at,
+    )
+    .execute(tx.conn())
+    .await?;
+    let edits = sqlx::query!(
+        "delete from message_edits where message_id = $1 returning seq, edited_at",
+        message.0
+    );
+    let edits = edits.fetch_all(tx.conn()).await?;
+    Ok(edits.into_iter().map(|edit| (edit.seq, edit.edited_at)).collect())
+}
+
+/// Answers to a message that stand behind a place, in order.
+pub(super) async fn replies(
+    tx: &mut Tx,
+    message: MessageId,
+    after: Seq,
+    limit: i64,
+) -> Result<Vec<MessageId>> {
+    let ids = sqlx::query_scalar!(
+        "select id from messages where reply_to_id = $1 and seq > $2 order by seq limit $3",
+        message.0,
+        after,
+        limit,
+    );
+    Ok(ids.fetch_all(tx.conn()).await?)
+}
+
+/// A reaction, and where it is.
+#[derive(Clone, Debug)]
+pub(super) struct Reacted {
+    pub id: ReactionId,
+    pub message_id: MessageId,
+    pub user_id: UserId,
+    pub emoji: String,
+    pub created_at: DateTime<Utc>,
+}
+
+pub(super) async fn reaction(tx: &mut Tx, id: ReactionId) -> Result<Option<Reacted>> {
+    let found = sqlx::query_as!(
+        Reacted,
+        "select id, message_id, user_id, emoji, created_at from reactions where id = $1",
+        id.0
+    );
+    Ok(found.fetch_optional(tx.conn()).await?)
+}
+
+/// What one person put on a message.
+pub(super) async fn reactions_of(tx: &mut Tx, message: MessageId, user: UserId) -> Result<Vec<Reacted>> {
+    let found = sqlx::query_as!(
+        Reacted,
+        "select id, message_id, user_id, emoji, created_at from reactions where message_id = $1 and user_id = $2
+         order by created_at, id",
+        message.0,
+        user.0,
+    );
+    Ok(found.fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn add_reaction(tx: &mut Tx, new: &Reacted) -> Result<()> {
+    sqlx::query!(
+        "insert into reactions (id, message_id, user_id, emoji, created_at) values ($1, $2, $3, $4, $5)",
+        new.id.0,
+        new.message_id.0,
+        new.user_id.0,
+        new.emoji,
+        new.created_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Whether it was still there.
+pub(super) async fn remove_reaction(tx: &mut Tx, id: ReactionId) -> Result<bool> {
+    let removed = sqlx::query!("delete from reactions where id = $1", id.0);
+    Ok(removed.execute(tx.conn()).await?.rows_affected() == 1)
 }
 
 /// The newest messages before a moment, the newest first.
