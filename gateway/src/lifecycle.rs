@@ -99,6 +99,11 @@ impl Tasks {
         self.draining.cancel();
     }
 
+    /// Stop at once, as a second SIGTERM does: whatever runs is dropped where it is.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
     /// Live through the drain, once it is asked for, to the end.
     pub async fn finish(&self, drain_delay: Duration, timeout: Duration) {
         self.draining.cancelled().await;

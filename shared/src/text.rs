@@ -151,6 +151,12 @@ impl Metadata {
     }
 }
 
+impl From<Metadata> for Box<RawValue> {
+    fn from(metadata: Metadata) -> Self {
+        metadata.0
+    }
+}
+
 impl Default for Metadata {
     fn default() -> Self {
         Self(RawValue::from_string("{}".to_owned()).expect("this is JSON"))

@@ -18,6 +18,7 @@ mod contacts;
 mod groups;
 mod health;
 mod limits;
+mod live;
 mod messages;
 mod openapi;
 mod program;

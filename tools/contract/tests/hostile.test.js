@@ -120,7 +120,7 @@ scene("unknown events and heartbeats with baggage are no reason to close", async
   const [ann, ben] = [await person("ann"), await person("ben")];
   const chat = await group(ann, [ben]);
   const target = await ann.listen({ replica: 0 });
-  for (const name of ["no:such:event", "", " ", "message.send", "__proto__", "toString", "*", "x".repeat(5_000), "chat:\u0000"]) {
+  for (const name of ["no:such:event", "", " ", "message.send", "__proto__", "toString", "*", "x".repeat(5_000)]) {
     target.emit(name, { a: 1 }).emit(name);
   }
   for (const payload of payloads) target.emit("presence:heartbeat", payload);

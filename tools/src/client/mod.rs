@@ -2,5 +2,7 @@
 //! rely on what the contract says and not on what the code happens to do.
 
 pub mod rest;
+pub mod socketio;
 
 pub use rest::{Answer, LoggedIn, PASSWORD, Rest};
+pub use socketio::{Heard, Socket};

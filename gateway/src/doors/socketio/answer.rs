@@ -89,6 +89,8 @@ pub fn failure(name: &str, named: Named, error: &Error) -> Result<Answer> {
         said.insert("retryAfter".to_owned(), json!(seconds));
     }
     if event == "error" {
+        // Long enough for every name that we know.
+        let name: String = name.chars().take(64).collect();
         said.insert("event".to_owned(), json!(name));
     }
     answer(false, Some(event), said, None)

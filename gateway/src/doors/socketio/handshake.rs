@@ -1,14 +1,18 @@
 //! Who may have a socket (contract 3.3, 3.4).
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use shared::{ChatId, problem::Reason, topic::Seq};
+use shared::problem::Reason;
 use socketioxide::extract::{SocketRef, State, TryData};
 use tracing::{debug, warn};
 
 use super::{Door, socket};
-use crate::{doors::line::Line, error::Error, features::sessions::open};
+use crate::{
+    doors::{line::Line, session::Positions},
+    error::Error,
+    features::sessions::open,
+};
 
 /// What a client says of itself.
 #[derive(Debug, Default, Deserialize)]
@@ -16,8 +20,20 @@ use crate::{doors::line::Line, error::Error, features::sessions::open};
 pub struct Hello {
     token: serde_json::Value,
     /// The last place that it saw of each chat, if it wants exactly what it has missed since.
-    positions: Option<HashMap<ChatId, Seq>>,
+    positions: serde_json::Value,
 }
+
+impl Hello {
+    /// What makes sense of the positions; nothing if there are none. Nobody is refused because of the rest.
+    fn positions(&self) -> Option<Positions> {
+        let named = self.positions.as_object()?.iter();
+        let places = named.filter_map(|(chat, seq)| Some((chat.parse().ok()?, seq.as_i64()?)));
+        Some(places.take(AT_MOST).collect())
+    }
+}
+
+/// Chats that a client may name. Whoever is in more reads the others anew.
+const AT_MOST: usize = 2_000;
 
 /// Refused for good: the library does not try again after this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +62,7 @@ pub async fn check(
     let sid = socket.id.to_string();
     door.lines.claim(&sid, line_of(&socket));
     let hello = hello.ok().flatten().unwrap_or_default();
+    let positions = hello.positions();
     let token = hello.token.as_str().unwrap_or_default();
     if token.is_empty() {
         return Err(Refusal::NoToken);
@@ -55,7 +72,7 @@ pub async fn check(
     }
     match open::identify(&door.live.backend, token).await {
         Ok(caller) => {
-            socket::prepare(&socket, &door, caller, hello.positions);
+            socket::prepare(&socket, &door, caller, positions);
             Ok(())
         }
         Err(Error::Unauthenticated(Reason::SessionEnded)) => Err(Refusal::NoSession),

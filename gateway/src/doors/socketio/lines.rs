@@ -124,9 +124,8 @@ pub async fn follow(State(lines): State<Lines>, request: Request, next: Next) ->
             next.run(request).await
         }
         Some(sid) => {
-            let Some(cut_off) = lines.polling(&sid) else {
-                return next.run(request).await;
-            };
+            // Sessions that nobody knows are for the library to refuse.
+            let cut_off = lines.polling(&sid).unwrap_or_default();
             tokio::select! {
                 biased;
                 () = cut_off.cancelled() => unknown_session(),

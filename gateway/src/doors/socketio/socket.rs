@@ -1,14 +1,13 @@
 //! The life of one socket.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use rand::Rng;
 use serde_json::json;
-use shared::{ChatId, disconnect::Disconnect, topic::Seq};
+use shared::disconnect::Disconnect;
 use socketioxide::{
     extract::{SocketRef, State},
     socket::DisconnectReason,
@@ -25,7 +24,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    doors::session,
+    doors::session::{self, Positions},
     error::Error,
     fanout::{ConnectionId, Listener},
     features::{Caller, dispatch::dispatch, presence, sessions::open},
@@ -40,7 +39,7 @@ const FLUSH: Duration = Duration::from_millis(100);
 /// A socket whose person is known, before CONNECT has been answered.
 struct Prepared {
     caller: Caller,
-    positions: Option<HashMap<ChatId, Seq>>,
+    positions: Option<Positions>,
     backlog: Backlog,
     ending: Ending,
 }
@@ -50,12 +49,7 @@ struct Prepared {
 struct Waiting(Arc<Mutex<Option<Prepared>>>);
 
 /// Get ready for whatever the client sends.
-pub fn prepare(
-    socket: &SocketRef,
-    door: &Arc<Door>,
-    caller: Caller,
-    positions: Option<HashMap<ChatId, Seq>>,
-) {
+pub fn prepare(socket: &SocketRef, door: &Arc<Door>, caller: Caller, positions: Option<Positions>) {
     let (inbox, backlog) = incoming::queue();
     let ending = Ending::default();
     socket.on_fallback(move |socket: SocketRef, event: Incoming| {

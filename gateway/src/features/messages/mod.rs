@@ -20,6 +20,8 @@ use crate::{
 
 /// What a deleted message says.
 const DELETED: &str = "[Deleted]";
+/// What a quote of a deleted message says.
+const DELETED_QUOTE: &str = "[Message Deleted]";
 
 /// The chat of a message, and the caller's place in it. Whoever is not in that chat does not learn that there is such a message.
 async fn chat_of(tx: &mut Tx, caller: &Caller, message: MessageId) -> Result<(ChatId, chats::Place)> {

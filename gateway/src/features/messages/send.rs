@@ -1,9 +1,9 @@
 //! Send a message to a chat.
 
 use shared::{
-    ChatId,
+    ChatId, MessageId,
     event::{AnswerFlushed, Event},
-    message::{Message, SendMessage},
+    message::{ContentType, DeliveryStatus, Message, ReadCount, SendMessage},
     problem::Reason,
     topic::Topic,
 };
@@ -33,15 +33,39 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
     {
         return Err(Error::invalid("replyToId", "must be a message of this chat"));
     }
-    let spot = tx.next_place(Topic::Chat(chat), backend.clock.now()).await?;
     let content = rules::harmless(&ask.content);
-    let Some(id) = store::insert(&mut tx, caller.user, chat, spot, &ask, &content).await? else {
+    let frame = store::frame(&mut tx, &backend.settings, caller.user, chat, ask.reply_to_id).await?;
+    // From here on, others who want to say something in this chat wait.
+    let spot = tx.next_place(Topic::Chat(chat), backend.clock.now()).await?;
+    let message = Message {
+        id: MessageId::new(),
+        chat_id: chat,
+        sender_id: Some(caller.user),
+        sender: Some(frame.sender),
+        content,
+        content_type: ContentType::Text,
+        metadata: ask.metadata.clone().into(),
+        reply_to_id: ask.reply_to_id,
+        reply_to: frame.quote,
+        is_edited: false,
+        edited_at: None,
+        is_deleted: false,
+        deleted_at: None,
+        created_at: spot.at,
+        seq: spot.seq,
+        reactions: Vec::new(),
+        delivery_status: DeliveryStatus::Sent,
+        read_count: ReadCount {
+            total: frame.recipients,
+            read: 0,
+        },
+        attachments: [],
+    };
+    if !store::insert(&mut tx, &message, ask.client_message_id.as_ref()).await? {
         // The key is taken. The place is given back with the transaction, and the first message is the answer.
         drop(tx);
         return replay(backend, caller, chat, &ask).await;
-    };
-    chats::note_message(&mut tx, chat, spot.at).await?;
-    let message = store::message(&mut tx, &backend.settings, id).await?;
+    }
     let held_for = (caller.way == Way::Request).then_some(caller.session);
     tx.record_held(spot, &Event::MessageSent(message.clone()), held_for)
         .await?;

@@ -5,44 +5,96 @@ use serde_json::value::RawValue;
 use shared::{
     ChatId, MessageId, ReactionId, UserId,
     contact::Person,
-    message::{ContentType, DeliveryStatus, Message, Quote, Reaction, ReadCount, SendMessage},
+    message::{ContentType, DeliveryStatus, Message, Quote, Reaction, ReadCount},
     text::ClientKey,
     topic::Seq,
 };
 use uuid::Uuid;
 
-use super::DELETED;
+use super::{DELETED, DELETED_QUOTE};
 use crate::{
     db::{Place, Tx},
     error::{Error, Result},
     features::{Settings, accounts},
 };
 
-/// The new message, unless its sender used the key before.
-pub(super) async fn insert(
+/// What a new message shows besides what its sender wrote. Asked before the chat is locked, so that nobody waits for it.
+pub(super) struct Frame {
+    pub sender: Person,
+    pub recipients: i64,
+    pub quote: Option<Quote>,
+}
+
+pub(super) async fn frame(
     tx: &mut Tx,
+    settings: &Settings,
     sender: UserId,
     chat: ChatId,
-    place: Place,
-    ask: &SendMessage,
-    content: &str,
-) -> Result<Option<MessageId>> {
-    let id = sqlx::query_scalar!(
-        "insert into messages (id, chat_id, seq, sender_id, client_key, content, content_type, metadata, reply_to_id, created_at)
-         values ($1, $2, $3, $4, $5, $6, 'text', $7::text::json, $8, $9)
-         on conflict on constraint messages_client_key do nothing
-         returning id",
-        MessageId::new().0,
-        chat.0,
-        place.seq,
+    original: Option<MessageId>,
+) -> Result<Frame> {
+    let row = sqlx::query!(
+        r#"select u.username as "username: String", u.display_name, u.avatar_key,
+                  (select count(*) from participants p
+                   where p.chat_id = $2 and p.left_at is null and p.user_id <> $1) as "recipients!"
+           from users u where u.id = $1"#,
         sender.0,
-        ask.client_message_id.as_deref(),
-        content,
-        ask.metadata.json(),
-        ask.reply_to_id.map(|id| id.0),
-        place.at,
+        chat.0,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    let quote = match original {
+        Some(original) => {
+            let original = message(tx, settings, original).await?;
+            Some(Quote {
+                id: original.id,
+                sender_id: original.sender_id,
+                sender: original.sender,
+                content: if original.is_deleted {
+                    DELETED_QUOTE.to_owned()
+                } else {
+                    original.content
+                },
+                content_type: original.content_type,
+                created_at: original.created_at,
+            })
+        }
+        None => None,
+    };
+    Ok(Frame {
+        sender: Person {
+            id: sender,
+            username: row.username,
+            display_name: Some(row.display_name),
+            avatar_url: row.avatar_key.map(|key| settings.image_url(&key)),
+        },
+        recipients: row.recipients,
+        quote,
+    })
+}
+
+/// Keep the new message. Says no if its sender used the key before.
+pub(super) async fn insert(tx: &mut Tx, message: &Message, key: Option<&ClientKey>) -> Result<bool> {
+    let added = sqlx::query!(
+        "with added as (
+           insert into messages
+             (id, chat_id, seq, sender_id, client_key, content, content_type, metadata, reply_to_id, created_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8::text::json, $9, $10)
+           on conflict on constraint messages_client_key do nothing
+           returning chat_id, created_at
+         )
+         update chats set last_message_at = added.created_at from added where chats.id = added.chat_id",
+        message.id.0,
+        message.chat_id.0,
+        message.seq,
+        message.sender_id.map(|id| id.0),
+        key.map(|key| &**key),
+        message.content,
+        message.content_type as ContentType,
+        message.metadata.get(),
+        message.reply_to_id.map(|id| id.0),
+        message.created_at,
     );
-    Ok(id.fetch_optional(tx.conn()).await?)
+    Ok(added.execute(tx.conn()).await?.rows_affected() == 1)
 }
 
 pub(super) async fn by_client_key(
@@ -306,7 +358,7 @@ pub async fn messages(tx: &mut Tx, settings: &Settings, ids: &[MessageId]) -> Re
                 sender_id: row.quoted_sender_id,
                 sender: person(row.quoted_sender_id),
                 content: if row.quoted_deleted_at.is_some() {
-                    "[Message Deleted]".to_owned()
+                    DELETED_QUOTE.to_owned()
                 } else {
                     content
                 },

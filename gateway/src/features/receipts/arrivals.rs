@@ -14,7 +14,7 @@ use super::{Reached, mark_delivered};
 use crate::features::Backend;
 
 /// How long is gathered.
-const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(20);
 /// How long to wait before trying again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// In one transaction.
