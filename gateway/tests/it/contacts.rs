@@ -20,10 +20,13 @@ pub async fn block(who: &LoggedIn, whom: &str) -> Answer {
     who.rest.post(&path, None).await.unwrap()
 }
 
-/// What a person or the members of a chat were told, the oldest first.
+/// What a person or the members of a chat were told, the oldest first. Receipts are left out: they come whenever somebody reads.
 pub async fn told(database: &mut PgConnection, topic: &str) -> Vec<(String, Value)> {
     let log: Vec<(String, String)> =
-        sqlx::query_as("select kind, body from events where topic_id = $1 order by seq")
+        sqlx::query_as(
+            "select kind, body from events
+             where topic_id = $1 and kind not in ('messages_delivered', 'messages_read', 'chat_read') order by seq",
+        )
             .bind(topic.parse::<uuid::Uuid>().unwrap())
             .fetch_all(database)
             .await

@@ -75,8 +75,11 @@ async fn a_slow_reader_is_closed_harms_nobody_and_gets_everything_when_it_return
     let mut sender = open(&cluster, 0, &ada).await;
     for number in 0..count {
         let text = format!("{number} {long}");
-        let ack = sender.ask("message:send", &json!({"chatId": chat, "content": text}));
-        assert_eq!(ack.await.unwrap()["success"], true);
+        let message = json!({"chatId": chat, "content": text});
+        assert_eq!(
+            sender.ask("message:send", &message).await.unwrap()["success"],
+            true
+        );
     }
     let number = |text: &str| text.split_once(' ').unwrap().0.parse::<usize>().unwrap();
     let quick_heard = hear_messages(&mut quick, count).await;

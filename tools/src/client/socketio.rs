@@ -12,17 +12,20 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 /// How long a handshake or an acknowledgement may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-type Line = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// Bytes that the kernel takes for us ahead of our reading.
+const WINDOW: u32 = 64 * 1024;
+
+type Line = WebSocketStream<TcpStream>;
 type Acks = Arc<Mutex<HashMap<u64, oneshot::Sender<Value>>>>;
 
 /// An event, and when it came.
@@ -58,8 +61,17 @@ impl Socket {
     }
 
     async fn connect(base: &str, hello: Value) -> Result<Self> {
-        let address = base.replacen("http", "ws", 1);
-        let (mut line, _) = connect_async(format!("{address}/socket.io/?EIO=4&transport=websocket")).await?;
+        let authority = base.trim_start_matches("http://");
+        // A small window: who stops reading is noticed after a few kilobytes and not after megabytes.
+        let window = TcpSocket::new_v4()?;
+        window.set_recv_buffer_size(WINDOW)?;
+        let address = tokio::net::lookup_host(authority)
+            .await?
+            .find(|address| address.is_ipv4());
+        let stream = window.connect(address.context("no such address")?).await?;
+        stream.set_nodelay(true)?;
+        let url = format!("ws://{authority}/socket.io/?EIO=4&transport=websocket");
+        let (mut line, _) = client_async(url, stream).await?;
         let open = text(&mut line).await?;
         if !open.starts_with('0') {
             bail!("expected to be welcomed, got {open}");

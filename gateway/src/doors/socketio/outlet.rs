@@ -18,7 +18,7 @@ use super::answer::Answer;
 use crate::fanout::{Delivery, Outlet};
 
 /// Events and answers that may wait for a socket. Whoever has more than this to read is too slow.
-pub const ROOM: usize = 1_024;
+pub const ROOM: usize = 512;
 
 /// What the writer of a socket is given.
 pub enum Item {

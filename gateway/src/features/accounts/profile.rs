@@ -14,7 +14,7 @@ pub async fn profile(backend: &Backend, caller: &Caller, whose: UserId) -> Resul
     let found = store::user_and_visibility(&backend.db, &backend.settings, caller, whose).await?;
     match found {
         Some((mut user, true)) => {
-            presence::seen_by(backend, caller.user, [&mut user]).await?;
+            presence::seen_by(backend, backend.db.read(), caller.user, [&mut user]).await?;
             Ok(user)
         }
         Some((_, false)) => Err(Error::Forbidden(Reason::ProfileHidden)),

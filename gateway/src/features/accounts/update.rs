@@ -14,7 +14,7 @@ pub async fn update(backend: &Backend, caller: &Caller, change: UpdateProfile) -
     let mut tx = backend.begin().await?;
     store::update(&mut tx, caller, &change, backend.clock.now()).await?;
     let mut user = store::user(&mut tx, &backend.settings, caller.user).await?;
-    presence::seen_by(backend, caller.user, [&mut user]).await?;
+    presence::seen_by(backend, tx.conn(), caller.user, [&mut user]).await?;
     tell_new_looks(backend, tx, &user).await?;
     if change.status.is_some() {
         presence::announce_choice(backend, caller.user).await;

@@ -21,7 +21,7 @@ pub async fn list(backend: &Backend, caller: &Caller, ask: ListChats) -> Result<
     let has_more = ids.len() > ask.limit.get();
     ids.truncate(ask.limit.get());
     let mut chats = store::chats(&mut tx, &backend.settings, caller.user, &ids).await?;
-    presence::in_chats(backend, caller.user, &mut chats).await?;
+    presence::in_chats(backend, &mut tx, caller.user, &mut chats).await?;
     let last = chats.last().filter(|_| has_more);
     let next_cursor = last.map(|chat| {
         ChatCursor {

@@ -126,6 +126,6 @@ pub(super) async fn tell(backend: &Backend, tx: &mut Tx, chat: &Chat, people: &[
 
 pub(super) async fn seen_by(backend: &Backend, tx: &mut Tx, viewer: UserId, chat: ChatId) -> Result<Chat> {
     let mut chats = store::chats(tx, &backend.settings, viewer, &[chat]).await?;
-    presence::in_chats(backend, viewer, &mut chats).await?;
+    presence::in_chats(backend, tx, viewer, &mut chats).await?;
     chats.pop().ok_or_else(|| Error::internal("a chat that vanished"))
 }

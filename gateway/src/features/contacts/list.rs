@@ -18,7 +18,7 @@ pub async fn contacts(backend: &Backend, caller: &Caller) -> Result<Contacts> {
         .map(|entry| entry.relation.other(caller.user))
         .collect();
     let mut people = accounts::people(&mut tx, &backend.settings, &others).await?;
-    presence::seen_by(backend, caller.user, people.values_mut()).await?;
+    presence::seen_by(backend, tx.conn(), caller.user, people.values_mut()).await?;
     let contacts = entries
         .iter()
         .map(|entry| contact_for(caller.user, entry, &people));
@@ -36,7 +36,7 @@ pub async fn pending(backend: &Backend, caller: &Caller) -> Result<ContactReques
         .flat_map(|relation| [relation.first_id, relation.second_id])
         .collect();
     let mut people = accounts::people(&mut tx, &backend.settings, &everybody).await?;
-    presence::seen_by(backend, caller.user, people.values_mut()).await?;
+    presence::seen_by(backend, tx.conn(), caller.user, people.values_mut()).await?;
     let requests = relations
         .iter()
         .map(|relation| request_for(caller.user, relation, &people, RequestStatus::Pending));

@@ -9,10 +9,12 @@ use shared::{
     presence::StatusChanged,
     topic::Topic,
 };
+use sqlx::PgExecutor;
 use tracing::warn;
 
 use super::store;
 use crate::{
+    db::Tx,
     error::Result,
     features::{Backend, Caller, accounts, contacts},
     limits::Limited,
@@ -72,15 +74,18 @@ async fn paint(backend: &Backend, people: &mut [Portrait<'_>]) {
 }
 
 /// Show these people as `viewer` may see them. Whoever has a block between them sees nothing of the other's coming and going.
+///
+/// `database` is the connection that the caller has anyway: to wait for another one while holding one is how pools run dry.
 pub async fn seen_by<'a, P: Into<Portrait<'a>>>(
     backend: &Backend,
+    database: impl PgExecutor<'_>,
     viewer: UserId,
     people: impl IntoIterator<Item = P>,
 ) -> Result<()> {
     let mut people: Vec<Portrait<'_>> = people.into_iter().map(Into::into).collect();
     paint(backend, &mut people).await;
     let ids: Vec<UserId> = people.iter().map(|person| person.id).collect();
-    let hidden = contacts::hidden_from(backend.db.read(), viewer, &ids).await?;
+    let hidden = contacts::hidden_from(database, viewer, &ids).await?;
     for person in people {
         if person.id == viewer {
             // What they chose, even while no socket of theirs is open: this is where they choose.
@@ -96,10 +101,11 @@ pub async fn seen_by<'a, P: Into<Portrait<'a>>>(
 }
 
 /// Show who is in these chats as `viewer` may see them.
-pub async fn in_chats(backend: &Backend, viewer: UserId, chats: &mut [Chat]) -> Result<()> {
+pub async fn in_chats(backend: &Backend, tx: &mut Tx, viewer: UserId, chats: &mut [Chat]) -> Result<()> {
     let participants = chats.iter_mut().flat_map(|chat| &mut chat.participants);
     seen_by(
         backend,
+        tx.conn(),
         viewer,
         participants.map(|participant| &mut participant.user),
     )

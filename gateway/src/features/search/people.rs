@@ -18,7 +18,7 @@ pub async fn people(backend: &Backend, caller: &Caller, ask: FindPeople) -> Resu
     let pattern = format!("%{}%", literal(&text.to_lowercase()));
     let mut found = store::people(&backend.db, &backend.settings, caller, &pattern, ask.limit.sql()).await?;
     let people = found.users.iter_mut().map(|person| &mut person.user);
-    presence::seen_by(backend, caller.user, people).await?;
+    presence::seen_by(backend, backend.db.read(), caller.user, people).await?;
     Ok(found)
 }
 
