@@ -109,6 +109,19 @@ fn the_stack_survives_what_happens_to_it() {
         "the old one is gone"
     );
 
+    step("the balancer serves official clients, by polling and by WebSocket");
+    let gateway = |name: &str| format!("http://127.0.0.1:{}", stack.state()["ports"][name]);
+    let contract = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("contract/run"))
+        .arg("tests/handshake.test.js")
+        .env("ONLY", "balancer")
+        .env("BALANCER", stack.base())
+        .env(
+            "REPLICAS",
+            format!("{},{}", gateway("gateway-1"), gateway("gateway-2")),
+        )
+        .status();
+    assert!(contract.expect("starts").success(), "see above");
+
     step("down means down");
     assert!(stack.run(&["down"]).status.success());
     assert!(stack.leaders().is_empty(), "nothing is left running");

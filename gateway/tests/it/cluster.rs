@@ -54,8 +54,13 @@ impl Cluster {
 
     /// One more replica. It serves until it is stopped or the test ends.
     pub async fn replica(&self) -> App {
-        let listeners = Listeners::bind(&self.config.http).unwrap();
-        App::start(&self.config, listeners, self.clock.clone(), Tasks::default())
+        self.replica_with(&self.config).await
+    }
+
+    /// The same, with settings of its own.
+    pub async fn replica_with(&self, config: &Config) -> App {
+        let listeners = Listeners::bind(&config.http).unwrap();
+        App::start(config, listeners, self.clock.clone(), Tasks::default())
             .await
             .unwrap()
     }

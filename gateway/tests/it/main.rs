@@ -20,6 +20,7 @@ mod health;
 mod limits;
 mod live;
 mod messages;
+mod official_clients;
 mod openapi;
 mod program;
 mod receipts;

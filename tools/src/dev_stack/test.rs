@@ -21,7 +21,10 @@ const STEPS: [(&str, &str); 5] = [
         "network",
         "the gateway's tests over real sockets, with real services",
     ),
-    ("contract", "the query data, and the dev stack itself"),
+    (
+        "contract",
+        "the query data, the official clients, and the dev stack itself",
+    ),
     ("deps", "licences, sources and advisories of what we depend on"),
 ];
 

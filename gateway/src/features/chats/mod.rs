@@ -12,10 +12,12 @@ mod store;
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use shared::{
     ChatId, UserId,
     chat::{ChatType, Role},
     problem::Reason,
+    topic::Topic,
 };
 use uuid::Uuid;
 
@@ -26,7 +28,7 @@ pub use self::{
     store::{Place, note_message},
 };
 use crate::{
-    db::Tx,
+    db::{self, Tx},
     error::{Error, Result},
     features::contacts,
 };
@@ -109,4 +111,13 @@ async fn people_named(
         }
     }
     Ok(people)
+}
+
+/// The next place in a chat's order, for something that a member does. Whoever was removed before that moment gets none; whoever
+/// is removed after it did this before.
+pub async fn next_place(tx: &mut Tx, user: UserId, chat: ChatId, now: DateTime<Utc>) -> Result<db::Place> {
+    let spot = tx.next_place(Topic::Chat(chat), now).await?;
+    // Only behind the lock it is certain, and only a statement of its own sees what was committed while we waited for it.
+    member_place(tx, user, chat).await?;
+    Ok(spot)
 }

@@ -25,15 +25,14 @@ pub struct Place {
     pub is_member: bool,
 }
 
-/// The place of `user` in a chat that they are or were in. It stays theirs until the end of the transaction: somebody who is
-/// removed at this moment is removed before or after, never in between.
+/// The place of `user` in a chat that they are or were in, as of now. Nobody is locked: what somebody does in a chat is checked
+/// again behind the chat's lock (`next_place`), and receipts may move meanwhile.
 pub(super) async fn place_of(tx: &mut Tx, user: UserId, chat: ChatId) -> Result<Option<Place>> {
     let place = sqlx::query!(
         r#"select c.type as "kind: ChatType", c.first_id as "first_id?", c.second_id as "second_id?",
                   (p.left_at is null and c.deleted_at is null) as "is_member!"
            from participants p join chats c on c.id = p.chat_id
-           where p.chat_id = $1 and p.user_id = $2
-           for share of p"#,
+           where p.chat_id = $1 and p.user_id = $2"#,
         chat.0,
         user.0,
     )

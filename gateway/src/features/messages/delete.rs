@@ -12,7 +12,7 @@ use super::{DELETED, chat_of, rules, store};
 use crate::{
     db::Tx,
     error::Result,
-    features::{Backend, Caller},
+    features::{Backend, Caller, chats},
     limits::Limited,
 };
 
@@ -30,7 +30,7 @@ pub async fn delete(backend: &Backend, caller: &Caller, id: MessageId) -> Result
     if before.is_deleted {
         return Ok(());
     }
-    let spot = tx.next_place(Topic::Chat(chat), backend.clock.now()).await?;
+    let spot = chats::next_place(&mut tx, caller.user, chat, backend.clock.now()).await?;
     let edits = store::destroy(&mut tx, id, spot.at).await?;
     let edits = edits.into_iter().map(|(seq, edited_at)| {
         let edited = MessageEdited {

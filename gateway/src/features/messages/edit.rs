@@ -4,13 +4,12 @@ use shared::{
     MessageId,
     event::Event,
     message::{EditMessage, Message, MessageEdited},
-    topic::Topic,
 };
 
 use super::{chat_of, may_speak, rules, store};
 use crate::{
     error::Result,
-    features::{Backend, Caller},
+    features::{Backend, Caller, chats},
     limits::Limited,
 };
 
@@ -27,7 +26,7 @@ pub async fn edit(backend: &Backend, caller: &Caller, id: MessageId, change: Edi
     if content == before.content {
         return store::message(&mut tx, &backend.settings, id).await;
     }
-    let spot = tx.next_place(Topic::Chat(chat), backend.clock.now()).await?;
+    let spot = chats::next_place(&mut tx, caller.user, chat, backend.clock.now()).await?;
     store::edit(&mut tx, id, spot, &content).await?;
     let edited = Event::MessageEdited(MessageEdited {
         id,

@@ -9,14 +9,13 @@ use shared::{
     message::{Reaction, ReactionChanged, ReactionRef},
     problem::Reason,
     text::Emoji,
-    topic::Topic,
 };
 
 use super::{chat_of, may_speak, rules, store, store::Reacted};
 use crate::{
     db::Tx,
     error::{Error, Result},
-    features::{Backend, Caller, accounts},
+    features::{Backend, Caller, accounts, chats},
     limits::Limited,
 };
 
@@ -34,7 +33,7 @@ pub async fn add(
     let message = store::hold_shared(&mut tx, id).await?;
     rules::may_be_reacted_to(&message)?;
     // Reactions come and go under the lock of their chat's place; without a new one the place is given back.
-    let spot = tx.next_place(Topic::Chat(chat), backend.clock.now()).await?;
+    let spot = chats::next_place(&mut tx, caller.user, chat, backend.clock.now()).await?;
     let mine = store::reactions_of(&mut tx, id, caller.user).await?;
     if let Some(existing) = mine.iter().find(|reaction| *reaction.emoji == *emoji) {
         let existing = shown(backend, &mut tx, existing.clone()).await?;
@@ -78,7 +77,7 @@ pub async fn remove(
     if reaction.user_id != caller.user {
         return Err(Error::Forbidden(Reason::NotYourReaction));
     }
-    let spot = tx.next_place(Topic::Chat(chat), backend.clock.now()).await?;
+    let spot = chats::next_place(&mut tx, caller.user, chat, backend.clock.now()).await?;
     if !store::remove_reaction(&mut tx, reaction.id).await? {
         return Err(Error::NotFound("reaction"));
     }

@@ -62,7 +62,8 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
         attachments: [],
     };
     if !store::insert(&mut tx, &message, ask.client_message_id.as_ref()).await? {
-        // The key is taken. The place is given back with the transaction, and the first message is the answer.
+        // The key is taken, and the first message is the answer; or they are not in the chat any more. The place is given back with
+        // the transaction.
         drop(tx);
         return replay(backend, caller, chat, &ask).await;
     }
@@ -90,10 +91,9 @@ pub fn answered(backend: &Backend, caller: &Caller, message: &Message) -> Result
 }
 
 async fn replay(backend: &Backend, caller: &Caller, chat: ChatId, ask: &SendMessage) -> Result<Sent> {
-    let key = ask
-        .client_message_id
-        .as_ref()
-        .ok_or_else(|| Error::internal("a conflict without a key"))?;
+    let Some(key) = &ask.client_message_id else {
+        return Err(Error::Forbidden(Reason::ChatLeft));
+    };
     let mut tx = backend.begin().await?;
     let first = store::by_client_key(&mut tx, caller.user, key).await?;
     match first {
@@ -102,8 +102,6 @@ async fn replay(backend: &Backend, caller: &Caller, chat: ChatId, ask: &SendMess
             is_replay: true,
         }),
         Some(_) => Err(Error::Conflict(Reason::ClientKeyReused)),
-        None => Err(Error::unavailable(
-            "the message with this key was undone meanwhile",
-        )),
+        None => Err(Error::Forbidden(Reason::ChatLeft)),
     }
 }

@@ -72,13 +72,16 @@ pub(super) async fn frame(
     })
 }
 
-/// Keep the new message. Says no if its sender used the key before.
+/// Keep the new message. Says no if its sender used the key before, or is not in the chat any more: the right to send is looked at
+/// behind the chat's lock, by the statement that uses it.
 pub(super) async fn insert(tx: &mut Tx, message: &Message, key: Option<&ClientKey>) -> Result<bool> {
     let added = sqlx::query!(
         "with added as (
            insert into messages
              (id, chat_id, seq, sender_id, client_key, content, content_type, metadata, reply_to_id, created_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8::text::json, $9, $10)
+           select $1, $2, $3, $4, $5, $6, $7, $8::text::json, $9, $10
+           where exists (select from participants p join chats c on c.id = p.chat_id
+                         where p.chat_id = $2 and p.user_id = $4 and p.left_at is null and c.deleted_at is null)
            on conflict on constraint messages_client_key do nothing
            returning chat_id, created_at
          )

@@ -1,0 +1,39 @@
+//! The contract, asked by the official Socket.IO clients: `tools/contract` against two replicas, and a third whose tokens expire soon.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use clap::ValueEnum as _;
+use gateway::config::Switch;
+
+use crate::cluster::Cluster;
+
+/// Takes minutes and npm packages, so it is asked for by name: `.ci/contract` does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by .ci/contract"]
+async fn official_clients() {
+    let heavy = std::env::var_os("HEAVY").is_some();
+    let cluster = Cluster::with(|config| {
+        config.database.max_connections = 20;
+        if heavy {
+            config.limits.rate_limits = Switch::Off;
+        }
+    })
+    .await;
+    let mut short = cluster.config.clone();
+    short.auth.access_token_ttl = Duration::from_secs(10);
+    let short = cluster.replica_with(&short).await;
+    let address = |app: &gateway::app::App| format!("http://{}", app.address);
+    let replicas: Vec<String> = cluster.replicas.iter().map(address).collect();
+    let limits = cluster.config.limits.rate_limits.to_possible_value().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/contract/run");
+    let mut run = tokio::process::Command::new(script);
+    run.env("REPLICAS", replicas.join(","))
+        .env("SHORT_TTL_REPLICA", address(&short))
+        .env("RATE_LIMITS", limits.get_name())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    if let Ok(files) = std::env::var("CONTRACT_TESTS") {
+        run.args(files.split_whitespace());
+    }
+    assert!(run.status().await.unwrap().success(), "see above what differs");
+}
