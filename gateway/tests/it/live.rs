@@ -352,3 +352,82 @@ async fn a_killed_replica_leaves_no_ghosts() {
         started.elapsed()
     );
 }
+
+/// Ten people send as fast as they are answered, from both replicas. Every acknowledged message reaches every socket of everybody
+/// once, and all sockets agree on the order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_message_reaches_every_socket_once_and_in_one_order() {
+    const PEOPLE: usize = 10;
+    const EACH: usize = 60;
+    let cluster = Cluster::with(|config| {
+        config.limits.rate_limits = Switch::Off;
+        config.database.max_connections = 20;
+    })
+    .await;
+    let mut people = Vec::new();
+    for number in 0..PEOPLE {
+        people.push(
+            cluster
+                .rest(number % 2)
+                .register(&format!("person_{number}"))
+                .await
+                .unwrap(),
+        );
+    }
+    let others: Vec<&LoggedIn> = people[1..].iter().collect();
+    let chat = group(&people[0], &others).await;
+    let mut sockets = Vec::new();
+    for person in &people {
+        for replica in 0..2 {
+            sockets.push(open(&cluster, replica, person).await);
+        }
+    }
+    let started = std::time::Instant::now();
+    let mut acks = Vec::new();
+    for round in 0..EACH {
+        for (number, socket) in sockets
+            .iter_mut()
+            .enumerate()
+            .filter(|(number, _)| number % 4 < 2)
+        {
+            let message = json!({"chatId": chat, "content": format!("{number}:{round}")});
+            acks.push(socket.ask_later("message:send", &message));
+        }
+    }
+    let mut acknowledged = Vec::new();
+    for ack in acks {
+        let ack = ack.await.unwrap();
+        assert_eq!(ack["success"], true, "{ack}");
+        acknowledged.push((
+            ack["message"]["seq"].as_i64().unwrap(),
+            ack["messageId"].as_str().unwrap().to_owned(),
+        ));
+    }
+    println!(
+        "{} messages acknowledged in {:?}",
+        acknowledged.len(),
+        started.elapsed()
+    );
+    acknowledged.sort();
+    for socket in &mut sockets {
+        let mut heard = Vec::new();
+        while heard.len() < acknowledged.len() {
+            let message = socket.hear("message:new", |_| true).await.unwrap();
+            heard.push((
+                message["seq"].as_i64().unwrap(),
+                message["id"].as_str().unwrap().to_owned(),
+            ));
+        }
+        assert_eq!(heard, acknowledged);
+    }
+    println!("all heard after {:?}", started.elapsed());
+    for socket in &mut sockets {
+        assert!(
+            socket
+                .heard_so_far()
+                .iter()
+                .all(|event| event.name != "message:new"),
+            "nothing twice"
+        );
+    }
+}

@@ -7,14 +7,18 @@ use std::{
 };
 
 use shared::{ChatId, UserId, topic::Seq};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tracing::warn;
 
 use super::{Reached, mark_delivered};
 use crate::features::Backend;
 
-/// How long is gathered.
+/// How long is gathered at least.
 const MOMENT: Duration = Duration::from_millis(20);
+/// Noting takes at most one part in so many of the time: the busier the system, the more is noted at once.
+const SHARE: u32 = 10;
+/// Nobody waits longer than this for a tick.
+const AT_MOST: Duration = Duration::from_secs(1);
 /// How long to wait before trying again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// In one transaction.
@@ -54,10 +58,13 @@ impl Arrivals {
 
 /// Note what was gathered, for ever.
 pub async fn keep_noting(backend: Arc<Backend>) {
+    let mut pause = MOMENT;
     loop {
         backend.arrivals.some.notified().await;
-        tokio::time::sleep(MOMENT).await;
+        tokio::time::sleep(pause).await;
+        let started = Instant::now();
         flush(&backend).await;
+        pause = (started.elapsed() * SHARE).clamp(MOMENT, AT_MOST);
     }
 }
 
