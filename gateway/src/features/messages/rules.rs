@@ -65,3 +65,16 @@ mod tests {
         }
     }
 }
+
+/// What people see of harmless HTML.
+pub(super) fn text_of(html: &str) -> String {
+    let mut text = html.to_owned();
+    for tag in ["b", "i", "em", "strong", "u"] {
+        text = text
+            .replace(&format!("<{tag}>"), "")
+            .replace(&format!("</{tag}>"), "");
+    }
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+}

@@ -12,7 +12,7 @@ use shared::{
 use super::{rules, store};
 use crate::{
     error::{Error, Result},
-    features::{Backend, Caller, chats, contacts},
+    features::{Backend, Caller, chats, contacts, search},
     limits::Limited,
 };
 
@@ -43,7 +43,9 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
     }
     let spot = tx.next_place(Topic::Chat(chat), backend.clock.now()).await?;
     let content = rules::harmless(&ask.content);
-    let Some(id) = store::insert(&mut tx, caller.user, chat, spot, &ask, &content).await? else {
+    let search_text = search::folded(&rules::text_of(&content));
+    let Some(id) = store::insert(&mut tx, caller.user, chat, spot, &ask, &content, &search_text).await?
+    else {
         // The key is taken. The place is given back with the transaction, and the first message is the answer.
         drop(tx);
         return replay(backend, caller, chat, &ask).await;

@@ -24,10 +24,12 @@ pub(super) async fn insert(
     place: Place,
     ask: &SendMessage,
     content: &str,
+    search_text: &str,
 ) -> Result<Option<MessageId>> {
     let id = sqlx::query_scalar!(
-        "insert into messages (id, chat_id, seq, sender_id, client_key, content, content_type, metadata, reply_to_id, created_at)
-         values ($1, $2, $3, $4, $5, $6, 'text', $7::text::json, $8, $9)
+        "insert into messages (id, chat_id, seq, sender_id, client_key, content, content_type, metadata, reply_to_id, created_at,
+                               search_text)
+         values ($1, $2, $3, $4, $5, $6, 'text', $7::text::json, $8, $9, $10)
          on conflict on constraint messages_client_key do nothing
          returning id",
         MessageId::new().0,
@@ -39,6 +41,7 @@ pub(super) async fn insert(
         ask.metadata.json(),
         ask.reply_to_id.map(|id| id.0),
         place.at,
+        search_text,
     );
     Ok(id.fetch_optional(tx.conn()).await?)
 }
