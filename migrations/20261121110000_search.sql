@@ -44,8 +44,8 @@ create table search_segments (
     -- When the first and the last message in it were sent.
     first_at timestamptz not null,
     last_at timestamptz not null,
-    -- Which pairs of characters are in it.
-    pairs bit(3584) not null,
+    -- Which characters are in it, and which twos and threes of them.
+    grams bit(8192) not null,
     -- Which words are in it.
     stems bit(4096) not null,
     -- A line for each message. Null from when one of them was changed until the segment has been made anew: then the signatures
@@ -59,7 +59,7 @@ create table search_segments (
 
 -- Signatures are together, to be looked through quickly; texts are elsewhere.
 alter table search_segments
-    alter column pairs set storage plain, alter column stems set storage plain,
+    alter column grams set storage plain, alter column stems set storage plain,
     alter column text set storage external, alter column words set storage external,
     set (toast_tuple_target = 128);
 

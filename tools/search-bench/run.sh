@@ -52,7 +52,7 @@ fi
 SECONDS=0
 while [ "$(db -At -c 'select count(*) from search_due')" -gt 0 ]; do sleep 1; done
 db -c 'vacuum analyze'
-echo "… took $SECONDS s. Tables and indexes, in MB:"
+echo "… took $SECONDS s. Tables, indexes and texts, in MB:"
 db -At -F ' ' -c "select relname, pg_total_relation_size(oid) / 1048576 from pg_class where relname in ('messages', 'search_segments') order by 1"
 
 token() {
@@ -106,3 +106,15 @@ for run in "user_1 500,000 messages" "user_2&chatId=00000000-0000-7000-9000-0000
     questions "$(token "$person")" "$filter" "all"
 done
 sort -n "$work/all" | awk '{ t[NR] = $1; if ($1 < 100) fast++ } END { printf "\nAll together: %d searches, p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, %.1f %% under 100 ms\n", NR, t[int(NR / 2) + 1], t[int(NR * 0.95)], t[int(NR * 0.99)], fast * 100 / NR }'
+
+echo
+echo "What sending costs: transactions a second of two clients that insert messages, as often as they can"
+sends() { pgbench -n -M prepared -c 2 -j 2 -T 8 -f tools/search-bench/send.sql "$server/$name" 2>/dev/null | sed -n 's/^tps = \([0-9]*\).*/\1/p'; }
+sends >"$work/warm"
+for round in 1 2 3; do
+    with=$(sends)
+    db -c 'alter table messages disable trigger user'
+    without=$(sends)
+    db -c 'alter table messages enable trigger user'
+    echo "round $round: with what searching needs $with, without $without"
+done

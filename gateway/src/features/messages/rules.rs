@@ -40,6 +40,19 @@ fn entity_length(text: &str) -> usize {
     if is_entity { end + 2 } else { 0 }
 }
 
+/// What people see of harmless HTML.
+pub(super) fn text_of(html: &str) -> String {
+    let mut text = html.to_owned();
+    for tag in ["b", "i", "em", "strong", "u"] {
+        text = text
+            .replace(&format!("<{tag}>"), "")
+            .replace(&format!("</{tag}>"), "");
+    }
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,17 +77,4 @@ mod tests {
             assert_eq!(harmless(html), html, "doing it again changes nothing");
         }
     }
-}
-
-/// What people see of harmless HTML.
-pub(super) fn text_of(html: &str) -> String {
-    let mut text = html.to_owned();
-    for tag in ["b", "i", "em", "strong", "u"] {
-        text = text
-            .replace(&format!("<{tag}>"), "")
-            .replace(&format!("</{tag}>"), "");
-    }
-    text.replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&amp;", "&")
 }

@@ -18,9 +18,10 @@ use crate::{
 
 /// Counting stops here: nobody wants to see more hits (contract FR-107).
 const COUNTED_UP_TO: usize = 100;
-/// So many stretches of history are looked at first. What is common is found in them; for what is not, all are listed, and each
-/// step looks at four times as many.
+/// So many stretches of history are looked at first, and each step looks at four times as many.
 const FIRST_STEP: usize = 16;
+/// So many are listed at first: what is common is found in them, and what is rare is not in more.
+const FIRST_LIST: usize = 256;
 
 pub async fn messages(backend: &Backend, caller: &Caller, ask: FindMessages) -> Result<MessagesFound> {
     backend.limits.check(Limited::Search, caller.user).await?;
@@ -99,9 +100,9 @@ async fn find(
         chat,
         before,
     };
-    let newest = store::stretches(tx, scope, question, None, Some(FIRST_STEP)).await?;
+    let newest = store::stretches(tx, scope, question, None, Some(FIRST_LIST)).await?;
     leaf(tx, &newest, question, before, wanted, &mut hits).await?;
-    if let Some(last) = newest.last().filter(|_| newest.len() == FIRST_STEP)
+    if let Some(last) = newest.last().filter(|_| newest.len() == FIRST_LIST)
         && !is_enough(&hits, wanted, last)
     {
         // Those that end at the same time may be among the older ones again, and so may their hits.

@@ -2,7 +2,7 @@
 
 use shared::account::{FindPeople, PeopleFound};
 
-use super::store;
+use super::{rules, store};
 use crate::{
     error::{Error, Result},
     features::{Backend, Caller},
@@ -15,28 +15,10 @@ pub async fn people(backend: &Backend, caller: &Caller, ask: FindPeople) -> Resu
         .q
         .or(ask.query)
         .ok_or_else(|| Error::invalid("q", "is required"))?;
-    let pattern = format!("%{}%", literal(&text.to_lowercase()));
-    store::people(&backend.db, &backend.settings, caller, &pattern, ask.limit.sql()).await
-}
-
-/// The text with everything that means something to LIKE made to mean itself.
-fn literal(text: &str) -> String {
-    let mut literal = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            literal.push('\\');
-        }
-        literal.push(c);
-    }
-    literal
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wildcards_mean_themselves() {
-        assert_eq!(literal(r"100%_\"), r"100\%\_\\");
-    }
+    let part = text.to_lowercase();
+    let mut names = store::names(&backend.db, caller, &part, rules::has_trigrams(&part)).await?;
+    let total = i64::try_from(names.len()).unwrap_or(i64::MAX);
+    names.truncate(ask.limit.get());
+    let users = store::people(&backend.db, &backend.settings, caller, &names).await?;
+    Ok(PeopleFound { users, total })
 }

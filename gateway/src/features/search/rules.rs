@@ -2,6 +2,24 @@
 
 use chrono::{DateTime, Utc};
 
+/// Whether PostgreSQL's index of trigrams has something to look up for a part of a user name: three letters or digits in a row.
+pub(super) fn has_trigrams(part: &str) -> bool {
+    part.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|run| run.len() >= 3)
+}
+
+/// The text with everything that means something to LIKE made to mean itself.
+pub(super) fn literally(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            literal.push('\\');
+        }
+        literal.push(c);
+    }
+    literal
+}
+
 /// Text as it is searched: in lower case, with every run of white space and control characters made one space.
 ///
 /// Letter by letter, so that a part of a text folds to a part of the folded text (a final sigma would not).
@@ -80,7 +98,7 @@ pub(super) fn portions(lines: &[Line], nothing_follows: bool) -> Vec<&[Line]> {
 /// Messages condensed.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
-    pub pairs: Signature,
+    pub grams: Signature,
     pub stems: Signature,
     /// A line for each message.
     pub text: String,
@@ -90,14 +108,14 @@ pub(super) struct Segment {
 
 pub(super) fn segment(lines: &[Line]) -> Segment {
     let mut segment = Segment {
-        pairs: pairs_in(""),
-        stems: stems_in(&[]),
+        grams: Signature::new(GRAM_BITS),
+        stems: Signature::new(STEM_BITS),
         text: String::new(),
         words: String::new(),
     };
     for (number, line) in (1..).zip(lines) {
-        segment.pairs.add(&pairs_in(&line.text));
-        segment.stems.add(&stems_in(&line.stems));
+        segment.grams.add_grams(&line.text);
+        segment.stems.add_stems(&line.stems);
         segment.text.push_str(&line.text);
         segment.text.push('\n');
         for stem in &line.stems {
@@ -116,10 +134,49 @@ fn quoted(word: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Signature(Vec<bool>);
 
+/// Latin letters, digits and the space have a bit for each pair and each single one, which tells them for sure. What else there is,
+/// and all that is three characters long, share the rest.
+const COMMON: usize = 37;
+const SINGLE: usize = COMMON * COMMON;
+const SHARED: usize = 1_408;
+const GRAM_BITS: usize = 8_192;
+const STEM_BITS: usize = 4_096;
+
 impl Signature {
-    fn add(&mut self, other: &Self) {
-        for (bit, other) in self.0.iter_mut().zip(&other.0) {
-            *bit |= other;
+    fn new(bits: usize) -> Self {
+        Self(vec![false; bits])
+    }
+
+    /// Note which characters are in a text, and which twos and threes of them stand together.
+    fn add_grams(&mut self, text: &str) {
+        let common = |c: char| match c {
+            'a'..='z' => Some(c as usize - 'a' as usize),
+            '0'..='9' => Some(c as usize - '0' as usize + 26),
+            ' ' => Some(36),
+            _ => None,
+        };
+        let mut before = [None, None];
+        for c in text.chars() {
+            let single = common(c).map_or_else(|| shared(&[c]), |c| SINGLE + c);
+            self.0[single] = true;
+            if let [first, Some(second)] = before {
+                let pair = match (common(second), common(c)) {
+                    (Some(a), Some(b)) => a * COMMON + b,
+                    _ => shared(&[second, c]),
+                };
+                self.0[pair] = true;
+                if let Some(first) = first {
+                    self.0[shared(&[first, second, c])] = true;
+                }
+            }
+            before = [before[1], Some(c)];
+        }
+    }
+
+    /// Note which words are in a text, by their stems.
+    fn add_stems(&mut self, stems: &[String]) {
+        for stem in stems {
+            self.0[hash(stem.bytes()) % STEM_BITS] = true;
         }
     }
 
@@ -129,52 +186,15 @@ impl Signature {
     }
 }
 
-/// Latin letters, digits and the space have a bit for each pair and each single one; pairs and single ones of the rest share.
-const COMMON: usize = 37;
-const SINGLE: usize = COMMON * COMMON;
-const SHARED: usize = 1_408;
-const PAIR_BITS: usize = 3_584;
-const STEM_BITS: usize = 4_096;
-
-/// Which characters are in a text, and which pairs of them.
-pub(super) fn pairs_in(text: &str) -> Signature {
-    let mut bits = vec![false; PAIR_BITS];
-    let common = |c: char| match c {
-        'a'..='z' => Some(c as usize - 'a' as usize),
-        '0'..='9' => Some(c as usize - '0' as usize + 26),
-        ' ' => Some(36),
-        _ => None,
-    };
-    let shared = |bytes: &[u8]| SHARED + hash(bytes) % (PAIR_BITS - SHARED);
-    let mut before: Option<char> = None;
-    for c in text.chars() {
-        let single = common(c).map_or_else(|| shared(c.encode_utf8(&mut [0; 4]).as_bytes()), |c| SINGLE + c);
-        bits[single] = true;
-        if let Some(before) = before {
-            let pair = match (common(before), common(c)) {
-                (Some(a), Some(b)) => a * COMMON + b,
-                _ => shared(String::from_iter([before, c]).as_bytes()),
-            };
-            bits[pair] = true;
-        }
-        before = Some(c);
-    }
-    Signature(bits)
-}
-
-/// Which words are in a text, by their stems.
-pub(super) fn stems_in(stems: &[String]) -> Signature {
-    let mut bits = vec![false; STEM_BITS];
-    for stem in stems {
-        bits[hash(stem.as_bytes()) % STEM_BITS] = true;
-    }
-    Signature(bits)
+fn shared(gram: &[char]) -> usize {
+    let bytes = gram.iter().flat_map(|c| u32::from(*c).to_le_bytes());
+    SHARED + hash(bytes) % (GRAM_BITS - SHARED)
 }
 
 /// FNV-1a: what is stored relies on it, so it is ours and stays the same.
-fn hash(bytes: &[u8]) -> usize {
-    let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+fn hash(bytes: impl Iterator<Item = u8>) -> usize {
+    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
     // The low bits alone would be of poor quality.
     (hash ^ (hash >> 15)) as usize
@@ -185,7 +205,7 @@ fn hash(bytes: &[u8]) -> usize {
 pub(super) struct Question {
     /// The text as it was typed, folded.
     pub literal: String,
-    pub pairs: Signature,
+    pub grams: Signature,
     /// Whether its words may be meant.
     pub by_words: bool,
     pub stems: Signature,
@@ -200,11 +220,14 @@ impl Question {
     pub fn new(literal: &str, stems: &[String]) -> Self {
         let mut roots: Vec<String> = stems.iter().map(|stem| root(stem).to_owned()).collect();
         roots.sort_unstable_by_key(|root| std::cmp::Reverse(root.len()));
+        let mut signatures = (Signature::new(GRAM_BITS), Signature::new(STEM_BITS));
+        signatures.0.add_grams(literal);
+        signatures.1.add_stems(stems);
         Self {
             literal: literal.to_owned(),
-            pairs: pairs_in(literal),
+            grams: signatures.0,
             by_words: !stems.is_empty(),
-            stems: stems_in(stems),
+            stems: signatures.1,
             words: stems
                 .iter()
                 .map(|stem| quoted(stem))
@@ -218,6 +241,17 @@ impl Question {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wildcards_mean_themselves() {
+        assert_eq!(literally(r"100%_\"), r"100\%\_\\");
+    }
+
+    #[test]
+    fn trigrams_need_three_in_a_row() {
+        assert!(has_trigrams("ann") && has_trigrams("a_b_123"));
+        assert!(!has_trigrams("an") && !has_trigrams("an_na") && !has_trigrams("äbc"));
+    }
 
     #[test]
     fn case_and_white_space_do_not_matter() {
@@ -281,7 +315,7 @@ mod tests {
             lengths(&[line(&"x".repeat(20_000), &[]), line("", &[])], true),
             [1]
         );
-        assert!(FULL / LINE <= 255);
+        const { assert!(FULL / LINE <= 255) };
     }
 
     #[test]
@@ -294,19 +328,19 @@ mod tests {
         assert_eq!(segment.text, "it's a\\b\n\nb\n");
         assert_eq!(segment.words, r"'it''s':1 'a\\b':1 'b':3 ");
         assert_eq!(
-            (segment.pairs.bits().len(), segment.stems.bits().len()),
-            (PAIR_BITS, STEM_BITS)
+            (segment.grams.bits().len(), segment.stems.bits().len()),
+            (GRAM_BITS, STEM_BITS)
         );
     }
 
     #[test]
     fn what_contains_something_has_its_signature() {
-        let whole = pairs_in("the r&d budget, как дела? 猫🎉");
+        let grams_in = |text: &str| Question::new(text, &[]).grams.0;
+        let whole = grams_in("the r&d budget, как дела? 猫🎉");
         let has = |part: &str| {
-            pairs_in(part)
-                .0
+            grams_in(part)
                 .iter()
-                .zip(&whole.0)
+                .zip(&whole)
                 .all(|(part, whole)| !part || *whole)
         };
         for part in ["the", "r&d", " b", "b", "ак д", "?", "猫", "猫🎉", ""] {

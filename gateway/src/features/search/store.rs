@@ -3,57 +3,74 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use shared::{
     ChatId, MessageId, UserId,
-    account::{PeopleFound, PersonFound, Status},
+    account::{PersonFound, Status},
     search::HitCursor,
+    text::Username,
 };
 use uuid::Uuid;
 
-use super::rules::{Line, Question, Segment};
+use super::rules::{self, Line, Question, Segment};
 use crate::{
     db::{Db, Tx},
     error::Result,
     features::{Caller, Settings, accounts::UserRow},
 };
 
-/// Counting stops here: nobody pages through more, and a short pattern would count everybody.
+/// Counting stops here: nobody pages through more, and a short part would count everybody.
 const COUNTED_UP_TO: i64 = 1_000;
 
+/// The user names with this part in them, sorted, without the caller's.
+///
+/// The index of trigrams finds them if the part has some. If not, it would go through all that it has: the sorted index is walked
+/// instead, until there are enough. That is two queries in one, so that no plan for the one is ever used for the other.
+pub(super) async fn names(db: &Db, caller: &Caller, part: &str, has_trigrams: bool) -> Result<Vec<Username>> {
+    let names = sqlx::query_scalar!(
+        r#"with found as materialized (
+               select username from users where $2 and lower(username) like '%' || $3 || '%'
+           ), own as (
+               select username from users where id = $1
+           )
+           select username as "username!: Username" from (
+               (select username from found where username <> (select username from own)
+                order by lower(username) collate "C", username limit $5)
+               union all
+               (select username from users
+                where not $2 and strpos(lower(username), $4) > 0 and username <> (select username from own)
+                order by lower(username) collate "C", username limit $5)
+           ) names
+           order by lower(username) collate "C", username"#,
+        caller.user.0,
+        has_trigrams,
+        rules::literally(part),
+        part,
+        COUNTED_UP_TO,
+    );
+    Ok(names.fetch_all(db.read()).await?)
+}
+
+/// The people with these names, in this order.
 pub(super) async fn people(
     db: &Db,
     settings: &Settings,
     caller: &Caller,
-    pattern: &str,
-    limit: i64,
-) -> Result<PeopleFound> {
+    names: &[Username],
+) -> Result<Vec<PersonFound>> {
+    let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
     let rows = sqlx::query!(
         r#"select u.id, u.username, u.display_name, u.avatar_key, u.chosen_status as "chosen_status: Status",
                   u.last_seen, u.created_at, u.updated_at,
                   coalesce(c.status = 'accepted', false) as "is_contact!",
                   coalesce(c.status = 'pending', false) as "has_pending_request!"
-           from users u
+           from unnest($2::text[]) with ordinality as found (username, position)
+           join users u on u.username = found.username
            left join contacts c on c.first_id = least(u.id, $1) and c.second_id = greatest(u.id, $1)
-           where lower(u.username) like $2 and u.id <> $1
-           order by lower(u.username) collate "C", u.username
-           limit $3"#,
+           order by found.position"#,
         caller.user.0,
-        pattern,
-        limit,
+        &names,
     )
     .fetch_all(db.read())
     .await?;
-    let mut total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    if total == limit {
-        total = sqlx::query_scalar!(
-            r#"select count(*) as "count!" from
-               (select from users u where lower(u.username) like $2 and u.id <> $1 limit $3) found"#,
-            caller.user.0,
-            pattern,
-            COUNTED_UP_TO,
-        )
-        .fetch_one(db.read())
-        .await?;
-    }
-    let users = rows.into_iter().map(|row| {
+    let people = rows.into_iter().map(|row| {
         let user = UserRow {
             id: row.id,
             username: row.username,
@@ -70,10 +87,7 @@ pub(super) async fn people(
             has_pending_request: row.has_pending_request,
         }
     });
-    Ok(PeopleFound {
-        users: users.collect(),
-        total,
-    })
+    Ok(people.collect())
 }
 
 /// The stems of the words in a text, without those that are in every text.
@@ -120,14 +134,14 @@ pub(super) async fn stretches(
                select c.id, c.last_message_at from participants p join chats c on c.id = p.chat_id
                where p.user_id = $1 and p.left_at is null and c.deleted_at is null and ($2::uuid is null or c.id = $2)
            ), asked as materialized (
-               select $4::text::bit(3584) as pairs, $5::text::bit(4096) as stems
+               select $4::text::bit(8192) as grams, $5::text::bit(4096) as stems
            )
            select * from (
                select own.id as "chat!", s.first_at as "first_at!", s.last_at as "last_at!",
                       s.text as "text!", s.words as "words!"
                from asked cross join own cross join lateral (
                    select s.first_at, s.last_at,
-                          s.text is null or s.pairs & asked.pairs = asked.pairs as text,
+                          s.text is null or s.grams & asked.grams = asked.grams as text,
                           $6 and (s.text is null or s.stems & asked.stems = asked.stems) as words
                    from search_segments s
                    where s.chat_id = own.id and ($3::timestamptz is null or s.first_at <= $3)
@@ -150,7 +164,7 @@ pub(super) async fn stretches(
         scope.user.0,
         scope.chat.map(|chat| chat.0),
         scope.before.map(|before| before.at),
-        question.pairs.bits(),
+        question.grams.bits(),
         question.stems.bits(),
         question.by_words,
         ending_by,
@@ -308,12 +322,12 @@ pub(super) async fn add(tx: &mut Tx, chat: ChatId, lines: &[Line], segment: &Seg
         return Ok(());
     };
     sqlx::query!(
-        "insert into search_segments (chat_id, first_at, last_at, pairs, stems, text, words)
-         values ($1, $2, $3, $4::text::bit(3584), $5::text::bit(4096), $6, $7::text::tsvector)",
+        "insert into search_segments (chat_id, first_at, last_at, grams, stems, text, words)
+         values ($1, $2, $3, $4::text::bit(8192), $5::text::bit(4096), $6, $7::text::tsvector)",
         chat.0,
         first.at,
         last.at,
-        segment.pairs.bits(),
+        segment.grams.bits(),
         segment.stems.bits(),
         segment.text,
         segment.words,
@@ -326,11 +340,11 @@ pub(super) async fn add(tx: &mut Tx, chat: ChatId, lines: &[Line], segment: &Seg
 pub(super) async fn replace(tx: &mut Tx, stale: Stale, segment: &Segment) -> Result<()> {
     sqlx::query!(
         "update search_segments
-         set pairs = $3::text::bit(3584), stems = $4::text::bit(4096), text = $5, words = $6::text::tsvector
+         set grams = $3::text::bit(8192), stems = $4::text::bit(4096), text = $5, words = $6::text::tsvector
          where chat_id = $1 and first_at = $2",
         stale.chat_id.0,
         stale.first_at,
-        segment.pairs.bits(),
+        segment.grams.bits(),
         segment.stems.bits(),
         segment.text,
         segment.words,
