@@ -15,6 +15,7 @@ pub mod presence;
 pub mod problem;
 pub mod receipt;
 pub mod samples;
+pub mod search;
 pub mod secret;
 pub mod session;
 pub mod text;

@@ -2,6 +2,7 @@
 //!
 //! What concerns the database is done by one replica at a time, under an advisory lock, so identical replicas need no leader.
 
+mod condense_messages;
 mod expire_sessions;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -28,6 +29,13 @@ pub fn start(tasks: &Tasks, backend: &Arc<Backend>) {
         Duration::from_secs(3_600),
         backend,
         expire_sessions::expire_sessions,
+    );
+    every(
+        tasks,
+        "condense messages",
+        Duration::from_secs(2),
+        backend,
+        condense_messages::condense_messages,
     );
     let blobs = backend.blobs.clone();
     tasks.spawn("make the bucket", async move { blobs.ensure_bucket().await });

@@ -181,6 +181,7 @@ fn table() -> Vec<Expectation> {
             stranger: 201,
             ..PRIVATE
         },
+        Expectation { operation: "get /api/messages/search", ..PRIVATE },
         Expectation { operation: "get /api/chats/{id}/messages", id: |world| &world.chat, stranger: 404, ..PRIVATE },
         Expectation {
             operation: "post /api/chats/{id}/messages",

@@ -1,17 +1,25 @@
-//! Finding people.
+//! Finding people and messages.
 
 use axum::{Json as Answer, extract::State};
-use shared::account::{FindPeople, PeopleFound};
+use shared::{
+    account::{FindPeople, PeopleFound},
+    search::{FindMessages, MessagesFound},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Rest, extract::Query};
 use crate::{
     error::Result,
-    features::{Caller, search::people},
+    features::{
+        Caller,
+        search::{messages, people},
+    },
 };
 
 pub(super) fn router() -> OpenApiRouter<Rest> {
-    OpenApiRouter::new().routes(routes!(get_people))
+    OpenApiRouter::new()
+        .routes(routes!(get_people))
+        .routes(routes!(get_messages))
 }
 
 /// Find people by a part of their user name.
@@ -24,4 +32,17 @@ async fn get_people(
     Query(ask): Query<FindPeople>,
 ) -> Result<Answer<PeopleFound>> {
     Ok(Answer(people::people(&rest, &caller, ask).await?))
+}
+
+/// Find messages in the caller's chats, the newest first.
+#[utoipa::path(get, path = "/messages/search", tag = "messages", operation_id = "findMessages",
+    params(FindMessages),
+    responses((status = 200, body = MessagesFound), (status = 403, description = "The caller has left this chat."),
+        (status = 404, description = "The caller knows no such chat.")))]
+async fn get_messages(
+    State(rest): State<Rest>,
+    caller: Caller,
+    Query(ask): Query<FindMessages>,
+) -> Result<Answer<MessagesFound>> {
+    Ok(Answer(messages::messages(&rest, &caller, ask).await?))
 }

@@ -9,7 +9,7 @@ use shared::{
 use super::{chat_of, may_speak, rules, store};
 use crate::{
     error::Result,
-    features::{Backend, Caller, chats},
+    features::{Backend, Caller, chats, search},
     limits::Limited,
 };
 
@@ -27,7 +27,8 @@ pub async fn edit(backend: &Backend, caller: &Caller, id: MessageId, change: Edi
         return store::message(&mut tx, &backend.settings, id).await;
     }
     let spot = chats::next_place(&mut tx, caller.user, chat, backend.clock.now()).await?;
-    store::edit(&mut tx, id, spot, &content).await?;
+    let search_text = search::folded(&rules::text_of(&content));
+    store::edit(&mut tx, id, spot, &content, &search_text).await?;
     let edited = Event::MessageEdited(MessageEdited {
         id,
         message_id: id,

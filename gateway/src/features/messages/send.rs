@@ -11,7 +11,7 @@ use shared::{
 use super::{may_speak, rules, store};
 use crate::{
     error::{Error, Result},
-    features::{Backend, Caller, Way, chats, presence},
+    features::{Backend, Caller, Way, chats, presence, search},
     limits::Limited,
 };
 
@@ -61,7 +61,8 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
         },
         attachments: [],
     };
-    if !store::insert(&mut tx, &message, ask.client_message_id.as_ref()).await? {
+    let search_text = search::folded(&rules::text_of(&message.content));
+    if !store::insert(&mut tx, &message, &search_text, ask.client_message_id.as_ref()).await? {
         // The key is taken, and the first message is the answer; or they are not in the chat any more. The place is given back with
         // the transaction.
         drop(tx);

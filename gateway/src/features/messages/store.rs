@@ -74,12 +74,17 @@ pub(super) async fn frame(
 
 /// Keep the new message. Says no if its sender used the key before, or is not in the chat any more: the right to send is looked at
 /// behind the chat's lock, by the statement that uses it.
-pub(super) async fn insert(tx: &mut Tx, message: &Message, key: Option<&ClientKey>) -> Result<bool> {
+pub(super) async fn insert(
+    tx: &mut Tx,
+    message: &Message,
+    search_text: &str,
+    key: Option<&ClientKey>,
+) -> Result<bool> {
     let added = sqlx::query!(
         "with added as (
            insert into messages
-             (id, chat_id, seq, sender_id, client_key, content, content_type, metadata, reply_to_id, created_at)
-           select $1, $2, $3, $4, $5, $6, $7, $8::text::json, $9, $10
+             (id, chat_id, seq, sender_id, client_key, content, content_type, metadata, reply_to_id, created_at, search_text)
+           select $1, $2, $3, $4, $5, $6, $7, $8::text::json, $9, $10, $11
            where exists (select from participants p join chats c on c.id = p.chat_id
                          where p.chat_id = $2 and p.user_id = $4 and p.left_at is null and c.deleted_at is null)
            on conflict on constraint messages_client_key do nothing
@@ -96,6 +101,7 @@ pub(super) async fn insert(tx: &mut Tx, message: &Message, key: Option<&ClientKe
         message.metadata.get(),
         message.reply_to_id.map(|id| id.0),
         message.created_at,
+        search_text,
     );
     Ok(added.execute(tx.conn()).await?.rows_affected() == 1)
 }
@@ -167,17 +173,24 @@ pub(super) async fn hold_shared(tx: &mut Tx, message: MessageId) -> Result<Held>
 }
 
 /// Let a message say something else; what it said is kept at the place of the edit.
-pub(super) async fn edit(tx: &mut Tx, message: MessageId, place: Place, content: &str) -> Result<()> {
+pub(super) async fn edit(
+    tx: &mut Tx,
+    message: MessageId,
+    place: Place,
+    content: &str,
+    search_text: &str,
+) -> Result<()> {
     sqlx::query!(
         "with kept as (
              insert into message_edits (message_id, seq, content, edited_at)
              select id, $2, content, $3 from messages where id = $1
          )
-         update messages set content = $4, edited_at = $3 where id = $1",
+         update messages set content = $4, edited_at = $3, search_text = $5 where id = $1",
         message.0,
         place.seq,
         place.at,
         content,
+        search_text,
     )
     .execute(tx.conn())
     .await?;

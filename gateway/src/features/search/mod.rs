@@ -1,4 +1,9 @@
-//! Finding people (and messages).
+//! Finding people and messages.
 
+pub mod condense;
+pub mod messages;
 pub mod people;
+mod rules;
 mod store;
+
+pub use self::rules::folded;

@@ -2,7 +2,7 @@
 
 use shared::account::{FindPeople, PeopleFound};
 
-use super::store;
+use super::{rules, store};
 use crate::{
     error::{Error, Result},
     features::{Backend, Caller, presence},
@@ -15,31 +15,12 @@ pub async fn people(backend: &Backend, caller: &Caller, ask: FindPeople) -> Resu
         .q
         .or(ask.query)
         .ok_or_else(|| Error::invalid("q", "is required"))?;
-    let pattern = format!("%{}%", literal(&text.to_lowercase()));
-    let mut found = store::people(&backend.db, &backend.settings, caller, &pattern, ask.limit.sql()).await?;
-    let people = found.users.iter_mut().map(|person| &mut person.user);
+    let part = text.to_lowercase();
+    let mut names = store::names(&backend.db, caller, &part, rules::has_trigrams(&part)).await?;
+    let total = i64::try_from(names.len()).unwrap_or(i64::MAX);
+    names.truncate(ask.limit.get());
+    let mut users = store::people(&backend.db, &backend.settings, caller, &names).await?;
+    let people = users.iter_mut().map(|person| &mut person.user);
     presence::seen_by(backend, backend.db.read(), caller.user, people).await?;
-    Ok(found)
-}
-
-/// The text with everything that means something to LIKE made to mean itself.
-fn literal(text: &str) -> String {
-    let mut literal = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            literal.push('\\');
-        }
-        literal.push(c);
-    }
-    literal
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wildcards_mean_themselves() {
-        assert_eq!(literal(r"100%_\"), r"100\%\_\\");
-    }
+    Ok(PeopleFound { users, total })
 }

@@ -1,0 +1,55 @@
+//! Condense a chat's messages into segments, which searches leaf through faster than through messages.
+
+use shared::ChatId;
+
+use super::{rules, store};
+use crate::{db::Tx, error::Result, features::Backend};
+
+/// After so many steps other chores and a shutdown get their turn; the rest is done next time.
+const STEPS: usize = 500;
+/// So many messages are condensed in a step. Sends to their chat wait for it: a few milliseconds.
+const MESSAGES: usize = 500;
+
+/// Do what is due.
+pub async fn condense(backend: &Backend) -> Result<()> {
+    let due = store::due(&backend.db, STEPS).await?;
+    let mut steps = 0;
+    for chat in due {
+        loop {
+            if steps == STEPS {
+                return Ok(());
+            }
+            steps += 1;
+            let mut tx = backend.begin().await?;
+            if !store::may_condense(&mut tx).await? {
+                return Ok(());
+            }
+            let is_done = condense_more(&mut tx, chat).await?;
+            tx.commit().await?;
+            if is_done {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Make the segments anew in which something changed, or else make the next ones. Says whether that was all.
+async fn condense_more(tx: &mut Tx, chat: ChatId) -> Result<bool> {
+    // Whoever changes what a message says holds this, too, and looks for its segment: see the migration.
+    store::hold_still(tx, chat).await?;
+    if let Some(stale) = store::stale(tx, chat).await? {
+        let lines = store::lines_of(tx, stale).await?;
+        store::replace(tx, stale, &rules::segment(&lines)).await?;
+        return Ok(false);
+    }
+    let lines = store::next_lines(tx, chat, MESSAGES).await?;
+    let is_done = lines.len() < MESSAGES;
+    for lines in rules::portions(&lines, is_done) {
+        store::add(tx, chat, lines, &rules::segment(lines)).await?;
+    }
+    if is_done {
+        store::not_due(tx, chat).await?;
+    }
+    Ok(is_done)
+}
