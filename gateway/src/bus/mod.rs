@@ -150,6 +150,12 @@ impl Bus {
         }
     }
 
+    /// Something may have been committed and not told: everybody looks into the log.
+    pub fn look_it_up(&self) {
+        self.owes_a_notice.store(true, Ordering::Relaxed);
+        let _ = self.heard.send(Heard::LookItUp);
+    }
+
     /// Tell of what nobody needs to remember.
     pub fn publish_passing(&self, topics: impl IntoIterator<Item = Topic>, event: &Event) -> Result<()> {
         let body = bytes::Bytes::from(event.body().map_err(Error::internal)?);

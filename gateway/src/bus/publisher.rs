@@ -16,6 +16,8 @@ use uuid::Uuid;
 use super::wire::{self, Envelope};
 use crate::telemetry::metrics::Metrics;
 
+/// How long a notice may wait for an event to go out with.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Events that go out together at most.
 const AT_ONCE: usize = 256;
 
@@ -35,7 +37,11 @@ impl Publisher {
     /// is told to look there.
     pub async fn run(mut self) {
         let mut batch = Vec::with_capacity(AT_ONCE);
-        while self.outbox.recv_many(&mut batch, AT_ONCE).await > 0 {
+        loop {
+            tokio::select! {
+                count = self.outbox.recv_many(&mut batch, AT_ONCE) => if count == 0 { return },
+                () = tokio::time::sleep(PAUSE), if self.owes_a_notice.load(Ordering::Relaxed) => {}
+            }
             let mut pipeline = Pipeline::with_capacity(batch.len() + 1);
             for envelope in &batch {
                 let channel = super::channel(&self.prefix, envelope.topic);

@@ -23,6 +23,7 @@ use crate::{
     bus::Bus,
     config,
     error::Result,
+    lifecycle::Tasks,
     telemetry::metrics::{self, Metrics},
 };
 
@@ -65,8 +66,9 @@ impl Db {
         &self.pool
     }
 
-    pub async fn begin(&self, bus: &Bus, metrics: &Arc<Metrics>) -> Result<Tx> {
-        Ok(Tx::new(self.pool.begin().await?, bus.clone(), metrics.clone()))
+    pub async fn begin(&self, bus: &Bus, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Tx> {
+        let inner = self.pool.begin().await?;
+        Ok(Tx::new(inner, bus.clone(), tasks.clone(), metrics.clone()))
     }
 
     /// Does the database answer, and can it be written to?

@@ -11,9 +11,12 @@ use shared::{
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+use tokio::sync::oneshot;
+
 use crate::{
     bus::{Bus, Envelope},
     error::{Error, Result},
+    lifecycle::Tasks,
     telemetry::metrics::Metrics,
 };
 
@@ -23,6 +26,7 @@ pub struct Tx {
     inner: Transaction<'static, Postgres>,
     recorded: Vec<Envelope>,
     bus: Bus,
+    tasks: Tasks,
     metrics: Arc<Metrics>,
 }
 
@@ -36,11 +40,17 @@ pub struct Place {
 }
 
 impl Tx {
-    pub(super) fn new(inner: Transaction<'static, Postgres>, bus: Bus, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        inner: Transaction<'static, Postgres>,
+        bus: Bus,
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             inner,
             recorded: Vec::new(),
             bus,
+            tasks,
             metrics,
         }
     }
@@ -213,15 +223,35 @@ impl Tx {
     }
 
     /// Make it so, and only then tell of it. What cannot be told now is in the log, where others look for what they miss.
+    ///
+    /// Whoever asked may lose patience while the database commits. What was committed is told all the same: both are one task, which
+    /// nobody's leaving ends.
     pub async fn commit(self) -> Result<()> {
-        let started = std::time::Instant::now();
-        self.inner.commit().await?;
-        self.metrics
-            .commit_seconds
-            .observe(started.elapsed().as_secs_f64());
-        self.metrics.events_recorded.inc_by(self.recorded.len() as u64);
-        self.bus.publish(self.recorded);
-        Ok(())
+        let Self {
+            inner,
+            recorded,
+            bus,
+            tasks,
+            metrics,
+        } = self;
+        let (done, committed) = oneshot::channel();
+        tasks.spawn("commit", async move {
+            let started = std::time::Instant::now();
+            let outcome = inner.commit().await;
+            if outcome.is_ok() {
+                metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+                metrics.events_recorded.inc_by(recorded.len() as u64);
+                bus.publish(recorded);
+            } else if !recorded.is_empty() {
+                // The connection may have broken behind the commit: then it was made, and nobody was told.
+                bus.look_it_up();
+            }
+            let _ = done.send(outcome);
+        });
+        match committed.await {
+            Ok(outcome) => Ok(outcome?),
+            Err(cut) => Err(Error::unavailable(cut)),
+        }
     }
 }
 

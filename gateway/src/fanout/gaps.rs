@@ -18,6 +18,9 @@ use crate::{
 /// Two replicas that write to one chat tell of it over different ways, and the second may arrive first. This long, nobody is
 /// surprised.
 const GRACE: Duration = Duration::from_millis(25);
+/// How often the log is looked at although all seems well: a replica that was killed between a commit and telling of it tells
+/// nobody.
+const ROUND: Duration = Duration::from_secs(2);
 /// How often the log is read while the link is down.
 const TICK: Duration = Duration::from_millis(300);
 /// How long to wait before reading again what could not be read.
@@ -68,19 +71,15 @@ impl Hub {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
-            if is_up {
-                if wanted.changed().await.is_err() {
-                    return;
-                }
-            } else {
-                let _ = tokio::time::timeout(TICK, wanted.changed()).await;
-            }
+            let _ = tokio::time::timeout(if is_up { ROUND } else { TICK }, wanted.changed()).await;
         }
     }
 
     /// Tell whatever the log has and we have not.
     async fn look_everywhere(&self) -> Result<()> {
-        let told = self.interest().told();
+        let mut told = self.interest().told();
+        // What is told to people may be about what was told in chats.
+        told.sort_by_key(|(topic, _)| matches!(topic, Topic::User(_)));
         for told in told.chunks(TOPICS_AT_ONCE) {
             let topics: Vec<Topic> = told.iter().map(|(topic, _)| *topic).collect();
             let newest = log::newest(&self.0.db, &topics).await?;
@@ -137,7 +136,7 @@ impl Hub {
             match self.read_earlier(user, topic, from).await {
                 Ok(Some((earlier, upto))) => return self.interest().release(id, topic, &earlier, upto),
                 // They have left again meanwhile.
-                Ok(None) => return self.leave(user, topic),
+                Ok(None) => return self.leave(&mut self.interest(), user, topic),
                 Err(error) => warn!(?error, ?topic, "Cannot read the log"),
             }
             tokio::time::sleep(PAUSE).await;

@@ -245,7 +245,7 @@ impl Interest {
             let change = membership::change(&delivery);
             // Before it is told, or they would hear what comes right behind it.
             if let (Some(Change::Leaves { user, .. }), Topic::Chat(_)) = (change, topic) {
-                gone.extend(channel.without(user));
+                gone.extend(channel.without(user, delivery.seq()));
             }
             channel.offer(&delivery);
             told += 1;
@@ -308,12 +308,12 @@ impl Channel {
         Some(next.remove())
     }
 
-    /// Close the ears of a person. Says which.
-    fn without(&mut self, user: UserId) -> Vec<ConnectionId> {
+    /// Close the ears of a person who left at this place. Says which. Who joined again behind it stays.
+    fn without(&mut self, user: UserId, place: Seq) -> Vec<ConnectionId> {
         let gone: Vec<_> = self
             .listeners
             .values()
-            .filter(|ear| ear.listener.user == user)
+            .filter(|ear| ear.listener.user == user && ear.after.is_none_or(|after| after < place))
             .map(|ear| ear.listener.id)
             .collect();
         for id in &gone {

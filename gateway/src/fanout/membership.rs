@@ -37,6 +37,12 @@ pub(super) fn change(delivery: &Delivery) -> Option<Change> {
                 from: chat.position,
             })
         }
+        // Told to the chat, too, and sometimes before the person is told.
+        (Kind::MemberJoined, Topic::Chat(chat)) => Some(Change::Joins {
+            user: delivery.read::<Whom>()?.user_id,
+            chat,
+            from: delivery.seq() - 1,
+        }),
         (Kind::MemberLeft, _) => {
             let left: MemberLeft = delivery.read()?;
             Some(Change::Leaves {
@@ -56,13 +62,15 @@ pub(super) fn change(delivery: &Delivery) -> Option<Change> {
     }
 }
 
+/// Whom a change of members is about.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Whom {
+    user_id: UserId,
+}
+
 /// Whether a person is in the chat after this event, if it says something about them.
 pub(super) fn of(delivery: &Delivery, user: UserId) -> Option<bool> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Whom {
-        user_id: UserId,
-    }
     let is_there = match delivery.kind? {
         Kind::MemberJoined => true,
         Kind::MemberLeft => false,

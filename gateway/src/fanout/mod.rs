@@ -97,12 +97,14 @@ impl Hub {
             return;
         };
         let (topic, delivery) = (delivery.topic(), Arc::new(delivery));
-        let outcome = self.interest().accept(delivery);
-        self.conclude(topic, outcome);
+        let mut interest = self.interest();
+        let outcome = interest.accept(delivery);
+        self.conclude(&mut interest, topic, outcome);
     }
 
-    /// What follows from having told something.
-    fn conclude(&self, topic: Topic, outcome: Outcome) {
+    /// What follows from having told something. Under the same lock: who joins and who leaves must not overtake each other, nor must
+    /// wishes to listen and to cease.
+    fn conclude(&self, interest: &mut Interest, topic: Topic, outcome: Outcome) {
         self.0.metrics.events_told.inc_by(outcome.told);
         if outcome.has_gap {
             self.fill_soon(topic);
@@ -112,10 +114,14 @@ impl Hub {
         }
         for change in outcome.changes {
             match change {
-                Change::Joins { user, chat, from } => self.join(user, Topic::Chat(chat), from),
-                Change::Leaves { user, chat } => self.leave(user, Topic::Chat(chat)),
+                Change::Joins { user, chat, from } => self.join(interest, user, Topic::Chat(chat), from),
+                // In the chat itself, it was done before it was told.
+                Change::Leaves { user, chat } if topic != Topic::Chat(chat) => {
+                    self.leave(interest, user, Topic::Chat(chat));
+                }
+                Change::Leaves { .. } => {}
                 Change::Ends { chat } => {
-                    self.interest().end(Topic::Chat(chat));
+                    interest.end(Topic::Chat(chat));
                     self.0.bus.cease(vec![Topic::Chat(chat)]);
                 }
             }
@@ -123,18 +129,15 @@ impl Hub {
     }
 
     /// All connections of a person listen to a topic from a place on, which may be past by now.
-    fn join(&self, user: UserId, topic: Topic, from: Seq) {
+    fn join(&self, interest: &mut Interest, user: UserId, topic: Topic, from: Seq) {
         let (mut is_new, mut behind) = (false, Vec::new());
-        let mut interest = self.interest();
         for id in interest.connections_of(user) {
             let joined = interest.join(id, topic, from);
             is_new |= joined.is_new;
             behind.extend(joined.is_behind.then_some(id));
         }
-        let listening = is_new.then(|| self.0.bus.listen(vec![topic]));
-        drop(interest);
-        if let Some(listening) = listening {
-            let hub = self.clone();
+        if is_new {
+            let (hub, listening) = (self.clone(), self.0.bus.listen(vec![topic]));
             self.0.tasks.spawn("listen to a chat that began", async move {
                 listening.await;
                 hub.fill(topic).await;
@@ -142,14 +145,15 @@ impl Hub {
         }
         for id in behind {
             let hub = self.clone();
-            self.0.tasks.spawn("tell what came since joining", async move {
-                hub.tell_earlier(id, user, topic, from).await;
-            });
+            self.0
+                .tasks
+                .spawn("tell what came since joining", async move {
+                    hub.tell_earlier(id, user, topic, from).await;
+                });
         }
     }
 
-    fn leave(&self, user: UserId, topic: Topic) {
-        let mut interest = self.interest();
+    fn leave(&self, interest: &mut Interest, user: UserId, topic: Topic) {
         let mut deserted = false;
         for id in interest.connections_of(user) {
             deserted |= interest.leave(id, topic);
@@ -194,8 +198,17 @@ impl Attachment {
         if !unplaced.is_empty() {
             // Whoever else waits for these places may be listened for already, but not we: so only now.
             for (topic, last) in log::newest(&hub.0.db, &unplaced).await? {
-                let outcome = hub.interest().place(topic, last);
-                hub.conclude(topic, outcome);
+                let mut interest = hub.interest();
+                let outcome = interest.place(topic, last);
+                hub.conclude(&mut interest, topic, outcome);
+                // Somebody else placed it before this replica was listened for.
+                if interest.told_up_to(topic).is_some_and(|told| told < last) {
+                    let hub = hub.clone();
+                    self.hub
+                        .0
+                        .tasks
+                        .spawn("read what nobody heard", async move { hub.fill(topic).await });
+                }
             }
         }
         let interest = hub.interest();

@@ -73,6 +73,6 @@ impl Settings {
 
 impl Backend {
     pub async fn begin(&self) -> Result<Tx> {
-        self.db.begin(&self.bus, &self.metrics).await
+        self.db.begin(&self.bus, &self.tasks, &self.metrics).await
     }
 }

@@ -13,6 +13,7 @@ use std::{
 
 use serde_json::value::RawValue;
 use socketioxide::{
+    SendError, SocketError,
     adapter::LocalAdapter,
     extract::AckSender,
     handler::{FromMessage, FromMessageParts, Value},
@@ -30,7 +31,33 @@ pub struct Incoming {
     pub name: String,
     /// JSON; `null` if there is none or if it is not for us.
     pub payload: String,
-    pub ack: Option<AckSender>,
+    pub ack: Option<Ack>,
+}
+
+/// Where the acknowledgement of an event goes.
+pub struct Ack {
+    socket: Arc<Socket<LocalAdapter>>,
+    id: Option<i64>,
+}
+
+/// What became of an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Gone,
+    /// The connection takes nothing more at this moment.
+    NoRoom,
+}
+
+impl Ack {
+    /// The library's own sender can be used once; this one may try again.
+    pub fn send(&self, said: &RawValue) -> Sent {
+        let mut nothing = Value::Str("[]".into(), None);
+        let Ok(ack) = AckSender::from_message_parts(&self.socket, &mut nothing, &self.id);
+        match ack.send(said) {
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => Sent::NoRoom,
+            _ => Sent::Gone,
+        }
+    }
 }
 
 impl FromMessage<LocalAdapter> for Incoming {
@@ -38,13 +65,10 @@ impl FromMessage<LocalAdapter> for Incoming {
 
     fn from_message(
         socket: Arc<Socket<LocalAdapter>>,
-        mut value: Value,
+        value: Value,
         ack_id: Option<i64>,
     ) -> Result<Self, Infallible> {
-        let ack = ack_id.is_some().then(|| {
-            let Ok(ack) = AckSender::from_message_parts(&socket, &mut value, &ack_id);
-            ack
-        });
+        let ack = ack_id.is_some().then_some(Ack { socket, id: ack_id });
         let (name, payload) = match &value {
             // Nothing that we understand comes with attachments.
             Value::Str(text, attachments) if attachments.as_ref().is_none_or(|list| list.is_empty()) => {

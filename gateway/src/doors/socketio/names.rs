@@ -20,7 +20,7 @@ pub fn told<'a>(delivery: &'a Delivery, me: UserId) -> Vec<(&'static str, &'a Ra
     };
     let json = delivery.json();
     let names: &[&str] = match kind {
-        Kind::AnswerFlushed | Kind::SessionEnded => &[],
+        Kind::AnswerFlushed | Kind::LineBroke | Kind::SessionEnded => &[],
         // Each member is told personally, too; whoever listens to the chat would hear it twice.
         Kind::ChatDeleted if matches!(delivery.topic(), Topic::Chat(_)) => &[],
         Kind::ChatDeleted => &["chat:deleted"],

@@ -10,11 +10,10 @@ use shared::{
     disconnect::Disconnect,
     event::{Kind, SessionGone},
 };
-use socketioxide::extract::AckSender;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
+use super::{answer::Answer, incoming::Ack};
 use crate::fanout::{Delivery, Outlet};
 
 /// Events and answers that may wait for a socket. Whoever has more than this to read is too slow.
@@ -25,7 +24,7 @@ pub enum Item {
     /// Something happened.
     Told(Arc<Delivery>),
     /// The answer to something that this socket asked.
-    Answer(Answer, Option<AckSender>),
+    Answer(Answer, Option<Ack>),
 }
 
 /// The hub's end of a socket.

@@ -1,23 +1,26 @@
 //! Writes to one socket what it has to be told, in order: what was missed, then what happens.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 use serde_json::json;
 use shared::{
     ChatId,
-    event::Kind,
+    event::{BrokenAt, Kind},
     topic::{Seq, Topic},
 };
-use socketioxide::{
-    SendError, SocketError,
-    extract::{AckSender, SocketRef},
-};
+use socketioxide::{SendError, SocketError, extract::SocketRef};
 use tokio::{sync::mpsc, time::Instant};
+use tracing::warn;
 
 use super::{
     answer::Answer,
     hold::Holds,
+    incoming::{Ack, Sent},
     names,
     outlet::{Ending, Item},
 };
@@ -31,6 +34,8 @@ use crate::{
     },
 };
 
+/// What may be put aside while something earlier is being told.
+const ASIDE: usize = 8_192;
 /// How long to wait for room in the library's buffer, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
 /// An answer waits so long for the event that it must not overtake.
@@ -46,9 +51,13 @@ pub struct Writer {
     pub ending: Ending,
     /// Each chat has been told up to here.
     told: Positions,
+    /// Where this connection began to hear each chat.
+    opened_at: Positions,
+    /// What happened while something earlier was being told.
+    aside: VecDeque<Item>,
     holds: Holds,
     /// Answers that must not overtake an event.
-    waiting: Vec<(Answer, Option<AckSender>, Instant)>,
+    waiting: Vec<(Answer, Option<Ack>, Instant)>,
     recent: Recent,
 }
 
@@ -70,6 +79,8 @@ impl Writer {
             items,
             ending,
             told: Positions::new(),
+            opened_at: Positions::new(),
+            aside: VecDeque::new(),
             holds: Holds::new(caller.session),
             waiting: Vec::new(),
             recent: Recent::new(Instant::now()),
@@ -88,20 +99,8 @@ impl Writer {
         if self.emit("connection:success", &hello).await.is_err() {
             return Ok(Err(Ended));
         }
-        let mut page_end = None;
-        while !opened.undelivered.is_empty() {
-            let (messages, next) =
-                open::undelivered(&self.live.backend, &self.caller, &opened.undelivered, page_end).await?;
-            for message in messages {
-                self.recent.wrote(message.chat_id, message.seq, Instant::now());
-                if self.emit("message:new", &message).await.is_err() {
-                    return Ok(Err(Ended));
-                }
-            }
-            page_end = next;
-            if page_end.is_none() {
-                break;
-            }
+        if self.tell_messages(&opened.undelivered).await?.is_err() {
+            return Ok(Err(Ended));
         }
         for stretch in &opened.missed {
             if self.resume(*stretch).await?.is_err() {
@@ -114,6 +113,7 @@ impl Writer {
             }
         }
         self.told = opened.heard.clone();
+        self.opened_at = opened.heard.clone();
         for (chat, upto) in &self.told {
             self.live.backend.arrivals.note(*chat, self.caller.user, *upto);
         }
@@ -123,9 +123,68 @@ impl Writer {
         Ok(Ok(()))
     }
 
+    /// Tell what others wrote in these stretches, page by page. What happens meanwhile waits.
+    async fn tell_messages(&mut self, stretches: &[Stretch]) -> Result<Result<(), Ended>> {
+        let mut page_end = None;
+        while !stretches.is_empty() {
+            let (messages, next) =
+                open::undelivered(&self.live.backend, &self.caller, stretches, page_end).await?;
+            for message in messages {
+                let (chat, seq) = (message.chat_id, message.seq);
+                self.recent.wrote(chat, seq, Instant::now());
+                if self.emit("message:new", &message).await.is_err() {
+                    return Ok(Err(Ended));
+                }
+                self.live.backend.arrivals.note(chat, self.caller.user, seq);
+            }
+            self.put_aside();
+            page_end = next;
+            if page_end.is_none() {
+                break;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Make room for what happens while something earlier is being told.
+    fn put_aside(&mut self) {
+        while self.aside.len() < ASIDE
+            && let Ok(item) = self.items.try_recv()
+        {
+            self.aside.push_back(item);
+        }
+    }
+
+    /// A connection of the same person broke with something under way. What it may not have got, and what was said before this one
+    /// opened, nobody has told this one.
+    async fn make_up_for(&mut self, delivery: &Delivery) -> Result<(), Ended> {
+        let broken: Vec<BrokenAt> = delivery.read().unwrap_or_default();
+        let mut stretches = Vec::new();
+        for broken in broken {
+            if let Some(upto) = self.opened_at.get_mut(&broken.chat_id)
+                && broken.after < *upto
+            {
+                stretches.push(Stretch {
+                    chat: broken.chat_id,
+                    after: broken.after,
+                    upto: *upto,
+                });
+                // From here on it has been told that, too.
+                *upto = broken.after;
+            }
+        }
+        match self.tell_messages(&stretches).await {
+            Ok(told) => told,
+            Err(error) => {
+                warn!(?error, "Cannot tell what a broken connection may have missed");
+                Ok(())
+            }
+        }
+    }
+
     /// Tell event by event what a client has missed since the place it named.
     async fn resume(&mut self, stretch: Stretch) -> Result<Result<(), Ended>> {
-        let Some(missed) = open::missed(&self.live.backend, stretch).await? else {
+        let Some(missed) = open::missed(&self.live.backend, &self.caller, stretch).await? else {
             return Ok(self.ask_to_reload(stretch.chat, "too_far_back").await);
         };
         for envelope in missed {
@@ -150,10 +209,11 @@ impl Writer {
     pub async fn run(&mut self) {
         loop {
             let wake_up = self.next_deadline();
+            let aside = self.aside.pop_front();
             tokio::select! {
                 biased;
                 () = self.ending.has_come() => return,
-                item = self.items.recv() => {
+                item = async { match aside { Some(item) => Some(item), None => self.items.recv().await } } => {
                     let written = match item {
                         Some(Item::Told(delivery)) => self.hear(delivery).await,
                         Some(Item::Answer(answer, ack)) => self.answer(answer, ack).await,
@@ -173,6 +233,9 @@ impl Writer {
     }
 
     async fn hear(&mut self, delivery: Arc<Delivery>) -> Result<(), Ended> {
+        if delivery.kind == Some(Kind::LineBroke) {
+            return self.make_up_for(&delivery).await;
+        }
         for delivery in self.holds.pass(delivery, Instant::now()) {
             self.tell(&delivery).await?;
         }
@@ -205,7 +268,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn answer(&mut self, answer: Answer, ack: Option<AckSender>) -> Result<(), Ended> {
+    async fn answer(&mut self, answer: Answer, ack: Option<Ack>) -> Result<(), Ended> {
         if is_behind(&answer, &self.told) {
             return self.say(answer, ack).await;
         }
@@ -213,12 +276,17 @@ impl Writer {
         Ok(())
     }
 
-    async fn say(&self, answer: Answer, ack: Option<AckSender>) -> Result<(), Ended> {
+    async fn say(&self, answer: Answer, ack: Option<Ack>) -> Result<(), Ended> {
         if let Some((name, said)) = &answer.event {
             self.emit(name, said).await?;
         }
-        if let Some(ack) = ack {
-            let _ = ack.send(&answer.ack);
+        let Some(ack) = ack else { return Ok(()) };
+        let mut pause = PAUSE.0;
+        while ack.send(&answer.ack) == Sent::NoRoom {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE.1),
+                () = self.ending.has_come() => return Err(Ended),
+            }
         }
         Ok(())
     }
@@ -260,7 +328,9 @@ impl Writer {
 
     /// Per chat, the place behind which nobody knows what has arrived.
     pub fn uncertain(&mut self) -> Vec<(ChatId, Seq)> {
-        while let Ok(item) = self.items.try_recv() {
+        let mut left: Vec<Item> = self.aside.drain(..).collect();
+        left.extend(std::iter::from_fn(|| self.items.try_recv().ok()));
+        for item in left {
             if let Item::Told(delivery) = item
                 && delivery.kind == Some(Kind::MessageSent)
                 && let Topic::Chat(chat) = delivery.topic()

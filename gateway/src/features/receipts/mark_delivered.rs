@@ -51,9 +51,10 @@ pub async fn note_fetched(backend: &Backend, tx: &mut Tx, reached: Reached) -> R
         return Ok(());
     }
     let (db, bus, metrics) = (backend.db.clone(), backend.bus.clone(), backend.metrics.clone());
+    let tasks = backend.tasks.clone();
     let now = backend.clock.now();
     backend.tasks.spawn("note what was fetched", async move {
-        let noted = async { deliver(db.begin(&bus, &metrics).await?, &[reached], now).await };
+        let noted = async { deliver(db.begin(&bus, &tasks, &metrics).await?, &[reached], now).await };
         if let Err(error) = noted.await {
             warn!(?error, user = %reached.user, chat = %reached.chat, "Cannot note that messages have arrived");
         }

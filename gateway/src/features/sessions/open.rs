@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use shared::{
     ChatId, MessageId,
+    event::{BrokenAt, Event},
     message::Message,
     problem::Reason,
     topic::{Seq, Topic},
@@ -78,7 +79,10 @@ pub async fn undelivered(
 const AT_MOST: i64 = 2_000;
 
 /// What was told in a stretch, event by event; nothing if it cannot be told completely any more.
-pub async fn missed(backend: &Backend, stretch: Stretch) -> Result<Option<Vec<Envelope>>> {
+pub async fn missed(backend: &Backend, caller: &Caller, stretch: Stretch) -> Result<Option<Vec<Envelope>>> {
+    if !store::is_in(&backend.db, caller.user, stretch.chat).await? {
+        return Ok(None);
+    }
     let wanted = stretch.upto - stretch.after;
     if !(0..=AT_MOST).contains(&wanted) {
         return Ok(None);
@@ -94,6 +98,14 @@ pub async fn caught_up(backend: &Backend, caller: &Caller, stretches: &[Stretch]
 }
 
 /// Nobody knows whether what was told from these places on has arrived: tell it again when the person comes back.
+/// And to those of their connections that opened before we knew.
 pub async fn tell_again(backend: &Backend, caller: &Caller, from: &[(ChatId, Seq)]) -> Result<()> {
-    store::tell_again(&backend.db, caller.user, from).await
+    store::tell_again(&backend.db, caller.user, from).await?;
+    let broken = from.iter().map(|(chat, after)| BrokenAt {
+        chat_id: *chat,
+        after: *after,
+    });
+    backend
+        .bus
+        .publish_passing([Topic::User(caller.user)], &Event::LineBroke(broken.collect()))
 }

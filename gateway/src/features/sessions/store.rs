@@ -172,6 +172,17 @@ pub(super) async fn places(db: &Db, user: UserId) -> Result<Vec<Place>> {
     Ok(places.collect())
 }
 
+pub(super) async fn is_in(db: &Db, user: UserId, chat: ChatId) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select from participants p join chats c on c.id = p.chat_id
+                          where p.chat_id = $1 and p.user_id = $2 and p.left_at is null and c.deleted_at is null)
+             as "found!""#,
+        chat.0,
+        user.0,
+    );
+    Ok(found.fetch_one(db.read()).await?)
+}
+
 /// The stretches as three columns.
 fn columns(stretches: &[Stretch]) -> (Vec<uuid::Uuid>, Vec<Seq>, Vec<Seq>) {
     (
@@ -193,6 +204,9 @@ pub(super) async fn undelivered(
         r#"select m.id as "id: MessageId"
            from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as stretch (chat_id, after, upto)
            join messages m on m.chat_id = stretch.chat_id and m.seq > stretch.after and m.seq <= stretch.upto
+           -- Page by page: whoever is removed meanwhile gets no further.
+           join participants p on p.chat_id = stretch.chat_id and p.user_id = $4 and p.left_at is null
+           join chats c on c.id = stretch.chat_id and c.deleted_at is null
            where m.sender_id is distinct from $4
              and ($5::timestamptz is null or (m.created_at, m.id) > ($5, $6))
            order by m.created_at, m.id
