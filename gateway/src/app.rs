@@ -139,6 +139,10 @@ impl App {
         tasks.spawn_underneath("watch the log", hub.clone().watch_the_log());
         tasks.spawn_underneath("keep the lease", presence::keep(backend.clone()));
         tasks.spawn_underneath("note what has arrived", arrivals::keep_noting(backend.clone()));
+        tasks.spawn(
+            "note the rest of what has arrived",
+            arrivals::note_the_rest(backend.clone()),
+        );
         let live = Live {
             backend: backend.clone(),
             hub,
@@ -175,7 +179,6 @@ impl App {
     /// Serve until asked to stop, then leave in good order.
     pub async fn run(self) {
         self.tasks.finish(self.drain_delay, self.shutdown_timeout).await;
-        arrivals::flush(&self.backend).await;
         self.backend.db.close().await;
         self.backend.bus.close();
     }

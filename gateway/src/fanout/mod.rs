@@ -145,11 +145,9 @@ impl Hub {
         }
         for id in behind {
             let hub = self.clone();
-            self.0
-                .tasks
-                .spawn("tell what came since joining", async move {
-                    hub.tell_earlier(id, user, topic, from).await;
-                });
+            self.0.tasks.spawn("tell what came since joining", async move {
+                hub.tell_earlier(id, user, topic, from).await;
+            });
         }
     }
 

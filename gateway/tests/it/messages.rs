@@ -458,7 +458,7 @@ async fn reactions_come_and_go() {
     unreact(&bob.rest, "no-id", foreign).await.expect(400).unwrap();
     unreact(&bob.rest, &id, "9999999999999999")
         .await
-        .expect(400)
+        .expect(404)
         .unwrap();
     let elsewhere = say(&ada, &chat, "another").await;
     unreact(&ada.rest, &elsewhere, foreign).await.expect(404).unwrap();

@@ -219,5 +219,5 @@ async fn delete_reaction_anywhere(
 }
 
 fn which(reaction: String) -> Result<ReactionRef> {
-    ReactionRef::try_from(reaction).map_err(|complaint| Error::invalid("reaction", complaint))
+    ReactionRef::try_from(reaction).map_err(|_| Error::NotFound("reaction"))
 }

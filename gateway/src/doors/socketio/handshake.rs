@@ -27,7 +27,8 @@ impl Hello {
     /// What makes sense of the positions; nothing if there are none. Nobody is refused because of the rest.
     fn positions(&self) -> Option<Positions> {
         let named = self.positions.as_object()?.iter();
-        let places = named.filter_map(|(chat, seq)| Some((chat.parse().ok()?, seq.as_i64()?)));
+        // What is no place in a chat that is one is a place that nobody knows.
+        let places = named.filter_map(|(chat, seq)| Some((chat.parse().ok()?, seq.as_i64().unwrap_or(-1))));
         Some(places.take(AT_MOST).collect())
     }
 }
@@ -60,7 +61,6 @@ pub async fn check(
     TryData(hello): TryData<Option<Hello>>,
 ) -> Result<(), Refusal> {
     let sid = socket.id.to_string();
-    door.lines.claim(&sid, line_of(&socket));
     let hello = hello.ok().flatten().unwrap_or_default();
     let positions = hello.positions();
     let token = hello.token.as_str().unwrap_or_default();
@@ -68,10 +68,11 @@ pub async fn check(
         return Err(Refusal::NoToken);
     }
     if door.live.tasks.is_draining() {
-        return drop_silently(&door, &sid).await;
+        return drop_silently(&door, &socket, &sid).await;
     }
     match open::identify(&door.live.backend, token).await {
         Ok(caller) => {
+            door.lines.claim(&sid, line_of(&socket));
             socket::prepare(&socket, &door, caller, positions);
             Ok(())
         }
@@ -82,14 +83,17 @@ pub async fn check(
         }
         Err(error) => {
             warn!(?error, "A socket could not be checked");
-            drop_silently(&door, &sid).await
+            drop_silently(&door, &socket, &sid).await
         }
     }
 }
 
 /// What keeps us from looking passes, and a client that is refused would not come back: so the connection just breaks.
-async fn drop_silently(door: &Door, sid: &str) -> Result<(), Refusal> {
+async fn drop_silently(door: &Door, socket: &SocketRef, sid: &str) -> Result<(), Refusal> {
     door.lines.cut(sid);
+    if let Some(line) = line_of(socket) {
+        line.cut();
+    }
     // The refusal below must find nobody.
     tokio::time::sleep(Duration::from_millis(100)).await;
     Err(Refusal::Other)

@@ -33,7 +33,7 @@ pub struct Lines(Arc<Mutex<HashMap<String, Strand>>>);
 
 /// What one session comes over.
 #[derive(Debug)]
-struct Strand {
+pub struct Strand {
     polling: CancellationToken,
     websocket: Option<Line>,
     began: Instant,
@@ -47,6 +47,13 @@ impl Strand {
             websocket: None,
             began: Instant::now(),
             is_claimed: false,
+        }
+    }
+
+    pub fn cut(&self) {
+        self.polling.cancel();
+        if let Some(line) = &self.websocket {
+            line.cut();
         }
     }
 }
@@ -65,11 +72,13 @@ impl Lines {
     /// Drop the socket without a word.
     pub fn cut(&self, sid: &str) {
         if let Some(strand) = self.strands().get(sid) {
-            strand.polling.cancel();
-            if let Some(line) = &strand.websocket {
-                line.cut();
-            }
+            strand.cut();
         }
+    }
+
+    /// Have the socket in hand, to drop it whatever the library forgets meanwhile.
+    pub fn take(&self, sid: &str) -> Option<Strand> {
+        self.strands().remove(sid)
     }
 
     /// The socket is gone.

@@ -170,7 +170,7 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
             ending.comes(Disconnect::Unavailable);
         }
     }
-    if !ending.was_clean() {
+    if !ending.was_clean() || writer.is_behind() {
         let uncertain = writer.uncertain();
         if !uncertain.is_empty()
             && let Err(error) = open::tell_again(&live.backend, &caller, &uncertain).await
@@ -208,11 +208,16 @@ async fn say_goodbye(door: &Door, socket: &SocketRef) {
 async fn close(door: &Door, socket: SocketRef, ending: &Ending) {
     let Some(why) = ending.why() else { return };
     let sid = socket.id.to_string();
-    if !why.comes_back() {
-        let _ = socket.disconnect();
-        tokio::time::sleep(GOODBYE).await;
+    if why.comes_back() {
+        door.lines.cut(&sid);
+        return;
     }
-    door.lines.cut(&sid);
+    let strand = door.lines.take(&sid);
+    let _ = socket.disconnect();
+    tokio::time::sleep(GOODBYE).await;
+    if let Some(strand) = strand {
+        strand.cut();
+    }
 }
 
 /// Work off what a socket asks, one after the other. What it asked before it left is still done, unless its session ended.

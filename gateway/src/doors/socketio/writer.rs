@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -59,6 +59,8 @@ pub struct Writer {
     /// Answers that must not overtake an event.
     waiting: Vec<(Answer, Option<Ack>, Instant)>,
     recent: Recent,
+    /// When the connection last took nothing.
+    was_full: Mutex<Option<Instant>>,
 }
 
 /// The socket takes nothing any more.
@@ -84,6 +86,7 @@ impl Writer {
             holds: Holds::new(caller.session),
             waiting: Vec::new(),
             recent: Recent::new(Instant::now()),
+            was_full: Mutex::new(None),
         }
     }
 
@@ -319,11 +322,27 @@ impl Writer {
                 Err(SendError::Socket(SocketError::InternalChannelFull)) => {}
                 Err(_) => return Err(Ended),
             }
+            self.note_full();
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE.1),
                 () = self.ending.has_come() => return Err(Ended),
             }
         }
+    }
+
+    /// Did the client read more slowly than we wrote, a moment ago? Then some of it may still be on its way.
+    pub fn is_behind(&self) -> bool {
+        !self.items.is_empty()
+            || !self.aside.is_empty()
+            || self.full_at().is_some_and(|when| when.elapsed() < UNCERTAIN)
+    }
+
+    fn full_at(&self) -> Option<Instant> {
+        *self.was_full.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_full(&self) {
+        *self.was_full.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Per chat, the place behind which nobody knows what has arrived.

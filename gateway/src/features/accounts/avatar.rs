@@ -8,7 +8,7 @@ use shared::account::User;
 use super::{store, tell_new_looks};
 use crate::{
     error::Result,
-    features::{Backend, Caller},
+    features::{Backend, Caller, presence},
     limits::Limited,
 };
 
@@ -23,7 +23,8 @@ pub async fn change(backend: &Backend, caller: &Caller, file: Bytes) -> Result<U
     let now = backend.clock.now();
     let mut tx = backend.begin().await?;
     let old = store::replace_avatar(&mut tx, caller, &key, now).await?;
-    let user = store::user(&mut tx, &backend.settings, caller.user).await?;
+    let mut user = store::user(&mut tx, &backend.settings, caller.user).await?;
+    presence::seen_by(backend, tx.conn(), caller.user, [&mut user]).await?;
     tell_new_looks(backend, tx, &user).await?;
     if let Some(old) = old {
         backend.blobs.remove(&old).await;

@@ -152,17 +152,20 @@ pub(super) async fn choose_status(
     Ok(())
 }
 
-/// Everybody who may see somebody's profile: contacts, and members of common chats.
+/// Everybody who may see somebody's profile: contacts, and members of common chats. But not whom they blocked, or who blocked them.
 pub(super) async fn onlookers(db: &Db, user: UserId) -> Result<Vec<UserId>> {
     let onlookers = sqlx::query_scalar!(
-        r#"select case when c.first_id = $1 then c.second_id else c.first_id end as "id!: UserId"
-           from contacts c where c.status = 'accepted' and $1 in (c.first_id, c.second_id)
-           union
-           select theirs.user_id
-           from participants mine
-           join chats on chats.id = mine.chat_id and chats.deleted_at is null
-           join participants theirs on theirs.chat_id = mine.chat_id and theirs.left_at is null
-           where mine.user_id = $1 and mine.left_at is null and theirs.user_id <> $1"#,
+        r#"select onlooker.id as "id!: UserId"
+           from (select case when c.first_id = $1 then c.second_id else c.first_id end as id
+                 from contacts c where c.status = 'accepted' and $1 in (c.first_id, c.second_id)
+                 union
+                 select theirs.user_id
+                 from participants mine
+                 join chats on chats.id = mine.chat_id and chats.deleted_at is null
+                 join participants theirs on theirs.chat_id = mine.chat_id and theirs.left_at is null
+                 where mine.user_id = $1 and mine.left_at is null and theirs.user_id <> $1) onlooker
+           where not exists (select from blocks b where (b.blocker_id, b.blocked_id) in
+                               (($1, onlooker.id), (onlooker.id, $1)))"#,
         user.0,
     );
     Ok(onlookers.fetch_all(db.read()).await?)

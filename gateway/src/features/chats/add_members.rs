@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    features::{Backend, Caller, accounts, messages::announce::announce},
+    features::{Backend, Caller, accounts, messages::announce::announce, presence},
     limits::Limited,
 };
 
@@ -63,10 +63,11 @@ pub async fn add_members(backend: &Backend, caller: &Caller, chat: ChatId, ask: 
     let upto = place.seq - 1;
     store::join(&mut tx, chat, &people, ask.role.into(), upto, place.at).await?;
     // What they are told is how things stood when they came: everything from then on reaches them as it happens.
-    let found = Chat {
+    let mut found = Chat {
         position: upto,
         ..seen_by(backend, &mut tx, people[0], chat).await?
     };
+    presence::seen_by_all(backend, &mut tx, &mut found).await?;
     let mut spot = Some(place);
     for participant in &found.participants {
         if !people.contains(&participant.user_id) {

@@ -110,8 +110,7 @@ pub(super) async fn tell(backend: &Backend, tx: &mut Tx, chat: &Chat, people: &[
     let mut people = people.to_vec();
     people.sort_unstable();
     let mut chat = chat.clone();
-    let members = chat.participants.iter_mut();
-    presence::seen(backend, members.map(|participant| &mut participant.user)).await;
+    presence::seen_by_all(backend, tx, &mut chat).await?;
     for user in people {
         let mut seen = chat.clone();
         seen.participants

@@ -214,12 +214,12 @@ pub(super) async fn join(
     let ids: Vec<Uuid> = users.iter().map(|_| ParticipantId::new().0).collect();
     let users: Vec<Uuid> = users.iter().map(|user| user.0).collect();
     sqlx::query!(
-        "insert into participants (id, chat_id, user_id, role, joined_at, delivered_seq, read_seq)
-         select new.id, $1, new.user_id, $4, $6, $5, $5
+        "insert into participants (id, chat_id, user_id, role, joined_at, joined_seq, delivered_seq, read_seq)
+         select new.id, $1, new.user_id, $4, $6, $5, $5, $5
          from unnest($2::uuid[], $3::uuid[]) as new (id, user_id)
          on conflict on constraint participants_once do update
-         set role = excluded.role, joined_at = excluded.joined_at, left_at = null, delivered_seq = excluded.delivered_seq,
-             read_seq = excluded.read_seq, resend_seq = null",
+         set role = excluded.role, joined_at = excluded.joined_at, left_at = null, joined_seq = excluded.joined_seq,
+             delivered_seq = excluded.delivered_seq, read_seq = excluded.read_seq, resend_seq = null",
         chat.0,
         &ids,
         &users,
@@ -331,7 +331,7 @@ pub(super) async fn chats(
         r#"select c.id, c.type as "kind: ChatType", c.name, c.slug, c.avatar_key, c.owner_id as "owner_id?", c.last_message_at,
                   c.created_at, c.updated_at,
                   (select count(*) from messages m
-                   where m.chat_id = c.id and m.seq > p.read_seq and m.sender_id is distinct from $2
+                   where m.chat_id = c.id and m.seq > p.read_seq and m.sender_id <> $2
                      and m.deleted_at is null) as "unread!",
                   (select m.id from messages m where m.chat_id = c.id order by m.created_at desc limit 1)
                     as "last_message_id: MessageId",

@@ -5,6 +5,7 @@
 
 use shared::{
     UserId,
+    account::Status,
     contact::{BlockState, RequestStatus},
     event::Event,
     topic::Topic,
@@ -71,7 +72,10 @@ async fn hold(tx: &mut Tx, caller: &Caller, whom: Uuid) -> Result<(UserId, Optio
 /// A request between the two ends. Both are told what they would be told of any rejection or withdrawal: that gives nothing away.
 async fn end_request(backend: &Backend, tx: &mut Tx, relation: &Relation) -> Result<()> {
     store::remove(tx, relation.id).await?;
-    let people = people_of(backend, tx, relation).await?;
+    let mut people = people_of(backend, tx, relation).await?;
+    for person in people.values_mut() {
+        (person.status, person.last_seen) = (Status::Offline, None);
+    }
     for viewer in [relation.first_id, relation.second_id] {
         let seen = request_for(viewer, relation, &people, RequestStatus::Rejected)?;
         tx.record(

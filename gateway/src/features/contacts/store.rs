@@ -67,6 +67,18 @@ pub async fn hidden_from(
     Ok(hidden.fetch_all(database).await?.into_iter().collect())
 }
 
+/// Those of `people` who have blocked others of them, or been blocked by them.
+pub async fn at_odds(tx: &mut Tx, people: &[UserId]) -> Result<HashSet<UserId>> {
+    let people: Vec<Uuid> = people.iter().map(|id| id.0).collect();
+    let at_odds = sqlx::query_scalar!(
+        r#"select blocker_id as "id!: UserId" from blocks where blocker_id = any($1) and blocked_id = any($1)
+           union
+           select blocked_id from blocks where blocker_id = any($1) and blocked_id = any($1)"#,
+        &people,
+    );
+    Ok(at_odds.fetch_all(tx.conn()).await?.into_iter().collect())
+}
+
 /// Those of `people` who have blocked `actor`.
 pub async fn blocking(tx: &mut Tx, actor: UserId, people: &[UserId]) -> Result<HashSet<UserId>> {
     let people: Vec<Uuid> = people.iter().map(|id| id.0).collect();

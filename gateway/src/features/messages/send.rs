@@ -27,6 +27,13 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
     backend.limits.check(Limited::SendMessage, caller.user).await?;
     let mut tx = backend.begin().await?;
     let place = chats::member_place(&mut tx, caller.user, chat).await?;
+    // A retry is answered whatever became of the relation since.
+    if let Some(key) = &ask.client_message_id
+        && store::by_client_key(&mut tx, caller.user, key).await?.is_some()
+    {
+        drop(tx);
+        return replay(backend, caller, chat, &ask).await;
+    }
     may_speak(&mut tx, caller, &place).await?;
     if let Some(original) = ask.reply_to_id
         && !store::hold_original(&mut tx, original, chat).await?

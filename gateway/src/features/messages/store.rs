@@ -329,7 +329,7 @@ pub async fn messages(tx: &mut Tx, settings: &Settings, ids: &[MessageId]) -> Re
                       count(*) filter (where p.delivered_seq >= m.seq) as delivered,
                       count(*) filter (where p.read_seq >= m.seq) as read
                from participants p
-               where p.chat_id = m.chat_id and p.left_at is null and p.user_id is distinct from m.sender_id
+               where p.chat_id = m.chat_id and p.left_at is null and p.joined_seq < m.seq and p.user_id is distinct from m.sender_id
            ) progress
            order by wanted.position"#,
         &uuids,

@@ -21,7 +21,7 @@ use tracing::warn;
 use self::store::Leases;
 pub use self::{
     leases::keep,
-    status::{announce_choice, choose, in_chats, seen, seen_by, shown},
+    status::{announce_choice, choose, in_chats, seen, seen_by, seen_by_all, shown},
 };
 
 use crate::{
@@ -103,9 +103,18 @@ pub async fn arrive(backend: &Backend, caller: &Caller) -> Here {
 /// A socket is gone. If it was the last one, and none comes back in a moment, its person is not there any more.
 pub async fn leave(backend: &Arc<Backend>, here: Here) {
     let Here(user) = here;
-    let is_last = backend.presence.local().get(&user) == Some(&1);
+    let is_last = {
+        // Looked at and done under one lock: the two sockets of a tab close at the same moment.
+        let mut local = backend.presence.local();
+        match local.get_mut(&user) {
+            Some(sockets) if *sockets > 1 => {
+                *sockets -= 1;
+                false
+            }
+            sockets => sockets.is_some(),
+        }
+    };
     if !is_last {
-        forget_one(backend, user);
         return;
     }
     typing::stop_all(backend, user);
@@ -154,9 +163,15 @@ async fn gone(backend: &Backend, user: UserId) {
         warn!(?error, "Cannot note when somebody was last seen");
     }
     status::announce(backend, user, false).await;
+    // On another replica they may have come back while we looked, and told so before us.
+    if let Ok(here) = backend.presence.leases.here(&[user]).await
+        && !here.is_empty()
+    {
+        status::announce(backend, user, true).await;
+    }
 }
 
 /// Somebody showed a sign of life.
 pub async fn beat(backend: &Backend, caller: &Caller) -> crate::error::Result<()> {
-    store::note_last_seen(&backend.db, caller.user, backend.clock.now()).await
+    store::note_sign_of_life(&backend.db, caller.user, backend.clock.now()).await
 }

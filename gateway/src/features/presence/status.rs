@@ -112,6 +112,30 @@ pub async fn in_chats(backend: &Backend, tx: &mut Tx, viewer: UserId, chats: &mu
     .await
 }
 
+/// Show who is in a chat as all of them may see it at once. Where one has blocked another, neither is shown to be there: each sees
+/// more when they look themselves.
+pub async fn seen_by_all(backend: &Backend, tx: &mut Tx, chat: &mut Chat) -> Result<()> {
+    let ids: Vec<UserId> = chat
+        .participants
+        .iter()
+        .map(|participant| participant.user_id)
+        .collect();
+    let at_odds = contacts::at_odds(tx, &ids).await?;
+    let members = chat
+        .participants
+        .iter_mut()
+        .map(|participant| &mut participant.user);
+    let mut portraits: Vec<Portrait<'_>> = members.map(Portrait::from).collect();
+    paint(backend, &mut portraits).await;
+    for portrait in portraits
+        .into_iter()
+        .filter(|portrait| at_odds.contains(&portrait.id))
+    {
+        *portrait.status = Status::Offline;
+    }
+    Ok(())
+}
+
 /// Somebody came or went: their contacts are told, unless they do not want to be seen.
 pub(super) async fn announce(backend: &Backend, user: UserId, is_here: bool) {
     let told = async {

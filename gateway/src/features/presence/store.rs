@@ -239,7 +239,8 @@ pub(super) async fn chosen(db: &Db, user: UserId) -> Result<Option<Chosen>> {
 
 pub(super) async fn note_last_seen(db: &Db, user: UserId, now: DateTime<Utc>) -> Result<()> {
     sqlx::query!(
-        "update users set last_seen = greatest(last_seen, $2) where id = $1",
+        "update users set last_seen = $2
+         where id = $1 and (last_seen is null or last_seen < $2)",
         user.0,
         now
     )
@@ -248,12 +249,30 @@ pub(super) async fn note_last_seen(db: &Db, user: UserId, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// Name of somebody who writes, as long as they are in the chat.
+/// A sign of life, noted now and then.
+pub(super) async fn note_sign_of_life(db: &Db, user: UserId, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "update users set last_seen = $2
+         where id = $1 and (last_seen is null or last_seen < $2::timestamptz - interval '10 seconds')",
+        user.0,
+        now
+    )
+    .execute(db.read())
+    .await?;
+    Ok(())
+}
+
+/// Name of somebody who writes, as long as they may write there.
 pub(super) async fn typist(db: &Db, user: UserId, chat: shared::ChatId) -> Result<Option<(String, String)>> {
     let row = sqlx::query!(
         r#"select u.username as "username: String", u.display_name
            from participants p join users u on u.id = p.user_id join chats c on c.id = p.chat_id
-           where p.chat_id = $1 and p.user_id = $2 and p.left_at is null and c.deleted_at is null"#,
+           where p.chat_id = $1 and p.user_id = $2 and p.left_at is null and c.deleted_at is null
+             and (c.type = 'group'
+                  or exists (select from contacts k
+                             where k.first_id = c.first_id and k.second_id = c.second_id and k.status = 'accepted')
+                     and not exists (select from blocks b where (b.blocker_id, b.blocked_id) in
+                                       ((c.first_id, c.second_id), (c.second_id, c.first_id))))"#,
         chat.0,
         user.0,
     );

@@ -55,7 +55,7 @@ pub async fn start(backend: &Arc<Backend>, caller: &Caller, chat: ChatId) -> Res
     let now = Instant::now();
     let user = caller.user;
     let typists = &backend.presence.typing;
-    let over = {
+    let is_new = {
         let mut typists = typists.lock();
         let chats = typists.entry(user).or_default();
         if let Some(episode) = chats.get_mut(&chat) {
@@ -64,31 +64,32 @@ pub async fn start(backend: &Arc<Backend>, caller: &Caller, chat: ChatId) -> Res
                 return Ok(());
             }
             episode.told = now;
-            if let Some(typing) = episode.typing.clone() {
-                return tell(backend, Event::TypingStarted(typing));
+            None
+        } else {
+            if chats.len() >= AT_ONCE {
+                return Ok(());
             }
-            return Ok(());
+            let over = Arc::new(Notify::new());
+            let episode = Episode {
+                told: now,
+                until: now + EPISODE,
+                over: over.clone(),
+                typing: None,
+            };
+            chats.insert(chat, episode);
+            Some(over)
         }
-        if chats.len() >= AT_ONCE {
-            return Ok(());
-        }
-        let over = Arc::new(Notify::new());
-        let episode = Episode {
-            told: now,
-            until: now + EPISODE,
-            over: over.clone(),
-            typing: None,
-        };
-        chats.insert(chat, episode);
-        over
     };
-    // From here on, the episode ends by itself.
-    let for_later = backend.clone();
-    backend
-        .tasks
-        .spawn("wait until somebody ceases to write", async move {
-            cease_in_time(&for_later, user, chat, &over).await;
-        });
+    if let Some(over) = is_new {
+        // From here on, the episode ends by itself.
+        let for_later = backend.clone();
+        backend
+            .tasks
+            .spawn("wait until somebody ceases to write", async move {
+                cease_in_time(&for_later, user, chat, &over).await;
+            });
+    }
+    // Asked each time it is told: they may not belong here any more.
     let Some((username, display_name)) = store::typist(&backend.db, user, chat).await? else {
         return Ok(());
     };

@@ -68,6 +68,14 @@ pub async fn keep_noting(backend: Arc<Backend>) {
     }
 }
 
+/// When the replica closes, note the last of it while others can still be told.
+pub async fn note_the_rest(backend: Arc<Backend>) {
+    backend.tasks.closing().await;
+    // The last sockets are being let go.
+    tokio::time::sleep(5 * MOMENT).await;
+    flush(&backend).await;
+}
+
 /// Note what was gathered. What cannot be noted now is kept for later.
 pub async fn flush(backend: &Backend) {
     loop {

@@ -6,10 +6,11 @@ use shared::{ChatId, UserId, message::ReadCount, topic::Seq};
 
 use super::store::{Moved, Position, Told};
 
-/// How many of the members other than its author have read a message.
+/// How many of the members other than its author, who were there when it was said, have read a message.
 pub(super) fn read_count(members: &[Position], author: UserId, seq: Seq) -> ReadCount {
     let (mut total, mut read) = (0, 0);
-    for member in members.iter().filter(|member| member.user != author) {
+    let was_there = |member: &&Position| member.user != author && member.joined_seq < seq;
+    for member in members.iter().filter(was_there) {
         total += 1;
         read += i64::from(member.read_seq >= seq);
     }
@@ -34,6 +35,8 @@ impl Reach {
         for member in members {
             let was = from.get(&(member.chat, member.user)).copied();
             let was = was.unwrap_or(member.delivered_seq);
+            // Nothing has reached them since they came.
+            let was = if was > member.joined_seq { was } else { 0 };
             let [first, second] = before.entry(member.chat).or_insert([(None, 0); 2]);
             if was > first.1 {
                 (*first, *second) = ((Some(member.user), was), *first);
@@ -74,7 +77,7 @@ impl Reach {
             .take_while(|moved| moved.chat == message.chat);
         let mut others = of_chat.filter(|moved| moved.user != message.author);
         others
-            .find(|moved| moved.upto >= message.seq)
+            .find(|moved| (moved.from + 1..=moved.upto).contains(&message.seq))
             .map(|moved| moved.user)
     }
 }
@@ -96,6 +99,7 @@ mod tests {
         Position {
             chat: CHAT,
             user: user(number),
+            joined_seq: 0,
             delivered_seq,
             read_seq,
         }

@@ -150,6 +150,7 @@ pub(super) async fn told_of_delivery(
 pub(super) struct Position {
     pub chat: ChatId,
     pub user: UserId,
+    pub joined_seq: Seq,
     pub delivered_seq: Seq,
     pub read_seq: Seq,
 }
@@ -159,19 +160,19 @@ pub(super) async fn positions(tx: &mut Tx, chats: &[ChatId]) -> Result<Vec<Posit
     let chats: Vec<Uuid> = chats.iter().map(|chat| chat.0).collect();
     let positions = sqlx::query_as!(
         Position,
-        r#"select chat_id as chat, user_id as "user", delivered_seq, read_seq from participants
+        r#"select chat_id as chat, user_id as "user", joined_seq, delivered_seq, read_seq from participants
            where chat_id = any($1) and left_at is null"#,
         &chats,
     );
     Ok(positions.fetch_all(tx.conn()).await?)
 }
 
-/// How many messages of others somebody has not read.
+/// How many messages of others somebody has not read. What the system says is no news.
 pub(super) async fn unread(tx: &mut Tx, chat: ChatId, user: UserId) -> Result<i64> {
     let unread = sqlx::query_scalar!(
         r#"select count(*) as "unread!" from messages m
            join participants p on p.chat_id = m.chat_id and p.user_id = $2
-           where m.chat_id = $1 and m.seq > p.read_seq and m.sender_id is distinct from $2 and m.deleted_at is null"#,
+           where m.chat_id = $1 and m.seq > p.read_seq and m.sender_id <> $2 and m.deleted_at is null"#,
         chat.0,
         user.0,
     );
