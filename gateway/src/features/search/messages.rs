@@ -1,7 +1,8 @@
 //! Find messages in the caller's chats.
 
+use chrono::{DateTime, Utc};
 use shared::{
-    ChatId, MessageId,
+    MessageId,
     search::{FindMessages, HitCursor, MessageFound, MessagesFound},
 };
 
@@ -18,10 +19,11 @@ use crate::{
 
 /// Counting stops here: nobody wants to see more hits (contract FR-107).
 const COUNTED_UP_TO: usize = 100;
-/// So many stretches of history are looked at first, and each step looks at four times as many.
+/// So many of the newest segments of each chat are considered first; then more, and then all. What is common is found at once.
+const NEWEST: [Option<i64>; 3] = [Some(16), Some(512), None];
+/// So many of the stretches that may hold something are looked through first, and each step takes four times as many: what is rare
+/// takes few steps.
 const FIRST_STEP: usize = 16;
-/// So many are listed at first: what is common is found in them, and what is rare is not in more.
-const FIRST_LIST: usize = 256;
 
 pub async fn messages(backend: &Backend, caller: &Caller, ask: FindMessages) -> Result<MessagesFound> {
     backend.limits.check(Limited::Search, caller.user).await?;
@@ -45,20 +47,19 @@ pub async fn messages(backend: &Backend, caller: &Caller, ask: FindMessages) -> 
     let question = Question::new(literal.trim(), &stems);
     // One more than wanted tells whether there are more.
     let wanted = ask.limit.get() + 1;
-    let mut hits = find(
-        &mut tx,
-        caller,
-        ask.chat_id,
-        &question,
-        ask.cursor,
-        wanted.max(COUNTED_UP_TO),
-    )
-    .await?;
+    let scope = Scope {
+        user: caller.user,
+        chat: ask.chat_id,
+        before: ask.cursor,
+    };
+    let mut hits = find(&mut tx, scope, &question, wanted.max(COUNTED_UP_TO)).await?;
     let mut total = hits.len().min(COUNTED_UP_TO);
     if ask.cursor.is_some() && total < COUNTED_UP_TO {
-        total = find(&mut tx, caller, ask.chat_id, &question, None, COUNTED_UP_TO)
-            .await?
-            .len();
+        let all = Scope {
+            before: None,
+            ..scope
+        };
+        total = find(&mut tx, all, &question, COUNTED_UP_TO).await?.len();
     }
     let has_more = hits.len() >= wanted;
     hits.truncate(ask.limit.get());
@@ -85,55 +86,43 @@ pub async fn messages(backend: &Backend, caller: &Caller, ask: FindMessages) -> 
     })
 }
 
-/// The newest hits before a cursor, the newest first.
-async fn find(
-    tx: &mut Tx,
-    caller: &Caller,
-    chat: Option<ChatId>,
-    question: &Question,
-    before: Option<HitCursor>,
-    wanted: usize,
-) -> Result<Vec<Hit>> {
+/// The newest hits before a cursor, the newest first: leaf through history from the newest back, until there are enough.
+async fn find(tx: &mut Tx, scope: Scope, question: &Question, wanted: usize) -> Result<Vec<Hit>> {
     let mut hits: Vec<Hit> = Vec::new();
-    let scope = Scope {
-        user: caller.user,
-        chat,
-        before,
-    };
-    let newest = store::stretches(tx, scope, question, None, Some(FIRST_LIST)).await?;
-    leaf(tx, &newest, question, before, wanted, &mut hits).await?;
-    if let Some(last) = newest.last().filter(|_| newest.len() == FIRST_LIST)
-        && !is_enough(&hits, wanted, last)
-    {
-        // Those that end at the same time may be among the older ones again, and so may their hits.
-        let older = store::stretches(tx, scope, question, Some(last.last_at), None).await?;
-        leaf(tx, &older, question, before, wanted, &mut hits).await?;
+    let mut ending_before = None;
+    for newest in NEWEST {
+        let stretches = store::stretches(tx, scope, question, newest, ending_before).await?;
+        leaf(tx, &stretches.promising, scope, question, wanted, &mut hits).await?;
+        ending_before = stretches.considered_to;
+        if ending_before.is_none_or(|time| is_enough(&hits, wanted, time)) {
+            break;
+        }
     }
     Ok(hits)
 }
 
-/// Whether nothing in this stretch or in older ones is newer than what was found.
-fn is_enough(hits: &[Hit], wanted: usize, next: &Stretch) -> bool {
-    hits.get(wanted - 1).is_some_and(|hit| hit.at > next.last_at)
+/// Whether enough was found after this time.
+fn is_enough(hits: &[Hit], wanted: usize, time: DateTime<Utc>) -> bool {
+    hits.get(wanted - 1).is_some_and(|hit| hit.at > time)
 }
 
-/// Look through stretches from the newest back, until there are enough hits.
 async fn leaf(
     tx: &mut Tx,
     mut rest: &[Stretch],
+    scope: Scope,
     question: &Question,
-    before: Option<HitCursor>,
     wanted: usize,
     hits: &mut Vec<Hit>,
 ) -> Result<()> {
     let mut step = FIRST_STEP;
     while let Some(next) = rest.first() {
-        if is_enough(hits, wanted, next) {
+        if is_enough(hits, wanted, next.last_at) {
             break;
         }
         let (now, later) = rest.split_at(step.min(rest.len()));
-        hits.extend(store::hits(tx, now, question, before, wanted).await?);
+        hits.extend(store::hits(tx, now, scope.before, question, wanted).await?);
         hits.sort_unstable_by_key(|hit| std::cmp::Reverse((hit.at, hit.id)));
+        // A stretch may be listed again when more are considered.
         hits.dedup();
         hits.truncate(wanted);
         (rest, step) = (later, step * 4);

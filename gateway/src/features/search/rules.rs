@@ -211,30 +211,39 @@ pub(super) struct Question {
     pub stems: Signature,
     /// All words in the same line, as PostgreSQL writes it.
     pub words: String,
-    /// What every message with these words contains.
-    pub roots: Vec<String>,
+    /// What every message with these words contains: the longest part, ...
+    pub root: String,
+    /// ... the other ones, ...
+    pub other_roots: Vec<String>,
+    /// ... and what follows for a segment.
+    pub root_grams: Signature,
 }
 
 impl Question {
     /// The question for a folded text with these stems; with none if it means no words.
     pub fn new(literal: &str, stems: &[String]) -> Self {
-        let mut roots: Vec<String> = stems.iter().map(|stem| root(stem).to_owned()).collect();
+        let mut roots: Vec<&str> = stems.iter().map(|stem| root(stem)).collect();
         roots.sort_unstable_by_key(|root| std::cmp::Reverse(root.len()));
-        let mut signatures = (Signature::new(GRAM_BITS), Signature::new(STEM_BITS));
-        signatures.0.add_grams(literal);
-        signatures.1.add_stems(stems);
-        Self {
+        let mut question = Self {
             literal: literal.to_owned(),
-            grams: signatures.0,
+            grams: Signature::new(GRAM_BITS),
             by_words: !stems.is_empty(),
-            stems: signatures.1,
+            stems: Signature::new(STEM_BITS),
             words: stems
                 .iter()
                 .map(|stem| quoted(stem))
                 .collect::<Vec<_>>()
                 .join(" <0> "),
-            roots,
+            root: roots.first().copied().unwrap_or_default().to_owned(),
+            other_roots: roots.iter().skip(1).copied().map(str::to_owned).collect(),
+            root_grams: Signature::new(GRAM_BITS),
+        };
+        question.grams.add_grams(literal);
+        question.stems.add_stems(stems);
+        for root in roots {
+            question.root_grams.add_grams(root);
         }
+        question
     }
 }
 
@@ -356,7 +365,10 @@ mod tests {
         let stems = ["happi".to_owned(), "report".to_owned()];
         let question = Question::new("happy reports", &stems);
         assert_eq!(question.words, "'happi' <0> 'report'");
-        assert_eq!(question.roots, ["report", "happ"]);
+        assert_eq!(
+            (&*question.root, &*question.other_roots),
+            ("report", &["happ".to_owned()][..])
+        );
         assert!(!Question::new("r&d", &[]).by_words);
     }
 }

@@ -119,35 +119,54 @@ pub(super) struct Stretch {
     pub words: bool,
 }
 
-/// Stretches of the chats that somebody is in which may hold what is looked for, those with the newest messages first; only those
-/// that end at a time or before it.
+/// Stretches that may hold what is looked for.
+#[derive(Debug)]
+pub(super) struct Stretches {
+    /// Those with the newest messages first.
+    pub promising: Vec<Stretch>,
+    /// Whatever ends at this time or later was considered; nothing if everything was.
+    pub considered_to: Option<DateTime<Utc>>,
+}
+
+/// The stretches of the chats that somebody is in which may hold what is looked for. At most so many of the newest segments of each
+/// chat are considered, and only what ends before a time.
 pub(super) async fn stretches(
     tx: &mut Tx,
     scope: Scope,
     question: &Question,
-    ending_by: Option<DateTime<Utc>>,
-    limit: Option<usize>,
-) -> Result<Vec<Stretch>> {
-    let stretches = sqlx::query_as!(
-        Stretch,
+    newest: Option<i64>,
+    ending_before: Option<DateTime<Utc>>,
+) -> Result<Stretches> {
+    // `offset 0` and `materialized` are fences: each chat's segments are found by their index, however many chats there are.
+    let rows = sqlx::query!(
         r#"with own as materialized (
-               select c.id, c.last_message_at from participants p join chats c on c.id = p.chat_id
-               where p.user_id = $1 and p.left_at is null and c.deleted_at is null and ($2::uuid is null or c.id = $2)
+               select c.id, c.last_message_at
+               from (select chat_id from participants
+                     where user_id = $1 and left_at is null and ($2::uuid is null or chat_id = $2) offset 0) p
+               join chats c on c.id = p.chat_id
+               where c.deleted_at is null
            ), asked as materialized (
-               select $4::text::bit(8192) as grams, $5::text::bit(4096) as stems
-           )
-           select * from (
-               select own.id as "chat!", s.first_at as "first_at!", s.last_at as "last_at!",
-                      s.text as "text!", s.words as "words!"
-               from asked cross join own cross join lateral (
+               select $4::text::bit(8192) as grams, $5::text::bit(4096) as stems, $7::text::bit(8192) as roots
+           ), considered as materialized (
+               select own.id, s.* from asked cross join own cross join lateral (
                    select s.first_at, s.last_at,
                           s.text is null or s.grams & asked.grams = asked.grams as text,
-                          $6 and (s.text is null or s.stems & asked.stems = asked.stems) as words
+                          $6 and (s.text is null or (s.stems & asked.stems = asked.stems
+                                                     and s.grams & asked.roots = asked.roots)) as words
                    from search_segments s
-                   where s.chat_id = own.id and ($3::timestamptz is null or s.first_at <= $3)
-                   offset 0
+                   where s.chat_id = own.id and s.first_at <= coalesce(least($3::timestamptz, $9::timestamptz), '9999-12-31')
+                     and ($9::timestamptz is null or s.last_at < $9)
+                   order by s.first_at desc limit $8
                ) s
-               where s.text or s.words
+           ), oldest as (
+               select max(first_at) as first_at from (
+                   select min(first_at) as first_at from considered group by id having count(*) = $8
+               ) by_chat
+           )
+           select oldest.first_at as considered_to, found.id as "chat?: ChatId", found.first_at as "first_at?",
+                  found.last_at as "last_at?", found.text as "text?", found.words as "words?"
+           from oldest left join (
+               select * from considered where text or words
                union all
                select own.id, fresh.first_at, coalesce(own.last_message_at, '9999-12-31'), true, $6
                from own cross join lateral (
@@ -155,22 +174,37 @@ pub(super) async fn stretches(
                                     where s.chat_id = own.id order by s.first_at desc limit 1), '0001-01-01') as first_at
                    offset 0
                ) fresh
-               where coalesce(own.last_message_at, '9999-12-31') >= fresh.first_at
+               where $9::timestamptz is null
+                 and coalesce(own.last_message_at, '9999-12-31') >= fresh.first_at
                  and ($3::timestamptz is null or fresh.first_at <= $3)
-           ) stretches
-           where $7::timestamptz is null or "last_at!" <= $7
-           order by "last_at!" desc
-           limit $8"#,
+           ) found on true
+           order by found.last_at desc"#,
         scope.user.0,
         scope.chat.map(|chat| chat.0),
         scope.before.map(|before| before.at),
         question.grams.bits(),
         question.stems.bits(),
         question.by_words,
-        ending_by,
-        limit.and_then(|limit| i64::try_from(limit).ok()),
+        question.root_grams.bits(),
+        newest,
+        ending_before,
     );
-    Ok(stretches.fetch_all(tx.conn()).await?)
+    // If there are none, a row still says what was considered.
+    let rows = rows.fetch_all(tx.conn()).await?;
+    let considered_to = rows.first().and_then(|row| row.considered_to);
+    let promising = rows.into_iter().filter_map(|row| {
+        Some(Stretch {
+            chat: row.chat?,
+            first_at: row.first_at?,
+            last_at: row.last_at?,
+            text: row.text?,
+            words: row.words?,
+        })
+    });
+    Ok(Stretches {
+        promising: promising.collect(),
+        considered_to,
+    })
 }
 
 /// A message that was found, and when it was sent.
@@ -185,8 +219,8 @@ pub(super) struct Hit {
 pub(super) async fn hits(
     tx: &mut Tx,
     stretches: &[Stretch],
-    question: &Question,
     before: Option<HitCursor>,
+    question: &Question,
     limit: usize,
 ) -> Result<Vec<Hit>> {
     let chats: Vec<Uuid> = stretches.iter().map(|stretch| stretch.chat.0).collect();
@@ -208,8 +242,9 @@ pub(super) async fn hits(
                  and m.created_at <= least(stretch.last_at, $10) and ($10::timestamptz is null or (m.created_at, m.id) < ($10, $11))
                  and m.deleted_at is null
                  and (strpos(m.search_text, $6) > 0
-                      or (stretch.words
-                          and not exists (select from unnest($7::text[]) root where strpos(m.search_text, root) = 0)
+                      or (stretch.words and strpos(m.search_text, $12) > 0
+                          and (cardinality($7::text[]) = 0
+                               or not exists (select from unnest($7::text[]) root where strpos(m.search_text, root) = 0))
                           and to_tsvector('english', m.search_text) @@ (select plainto_tsquery('english', $6))))
                order by m.created_at desc limit $9
            ) m
@@ -225,11 +260,12 @@ pub(super) async fn hits(
         &text,
         &words,
         question.literal,
-        &question.roots,
+        &question.other_roots,
         question.words,
         i64::try_from(limit).unwrap_or(i64::MAX),
         before_at,
         before_id,
+        question.root,
     );
     Ok(hits.fetch_all(tx.conn()).await?)
 }
