@@ -14,7 +14,7 @@ use shared::{
 use crate::{doors::json::from_json, error::Result, fanout::Delivery};
 
 /// Under which names an event is told, each with its payload. Nothing, if it is not for this person or not for sockets.
-pub fn told<'a>(delivery: &'a Delivery, me: UserId) -> Vec<(&'static str, &'a RawValue)> {
+pub fn told(delivery: &Delivery, me: UserId) -> Vec<(&'static str, &RawValue)> {
     let Some(kind) = delivery.kind else {
         return Vec::new();
     };

@@ -106,7 +106,7 @@ pub async fn start(backend: &Arc<Backend>, caller: &Caller, chat: ChatId) -> Res
         .map(|episode| episode.typing = Some(typing.clone()))
         .is_some();
     if is_on {
-        tell(backend, Event::TypingStarted(typing))?;
+        tell(backend, &Event::TypingStarted(typing))?;
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ pub fn stop(backend: &Backend, user: UserId, chat: ChatId) -> Result<()> {
     };
     episode.over.notify_one();
     match episode.typing {
-        Some(typing) => tell(backend, Event::TypingStopped(typing)),
+        Some(typing) => tell(backend, &Event::TypingStopped(typing)),
         None => Ok(()),
     }
 }
@@ -157,9 +157,9 @@ pub(super) fn stop_all(backend: &Backend, user: UserId) {
     }
 }
 
-fn tell(backend: &Backend, event: Event) -> Result<()> {
-    let (Event::TypingStarted(typing) | Event::TypingStopped(typing)) = &event else {
+fn tell(backend: &Backend, event: &Event) -> Result<()> {
+    let (Event::TypingStarted(typing) | Event::TypingStopped(typing)) = event else {
         return Ok(());
     };
-    backend.bus.publish_passing([Topic::Chat(typing.chat_id)], &event)
+    backend.bus.publish_passing([Topic::Chat(typing.chat_id)], event)
 }
