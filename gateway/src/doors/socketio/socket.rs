@@ -170,13 +170,15 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
             ending.comes(Disconnect::Unavailable);
         }
     }
-    if !ending.was_clean() || writer.is_behind() {
-        let uncertain = writer.uncertain();
-        if !uncertain.is_empty()
-            && let Err(error) = open::tell_again(&live.backend, &caller, &uncertain).await
-        {
-            warn!(?error, "Cannot note what has to be told again");
-        }
+    let uncertain = if !ending.was_clean() || writer.is_behind() {
+        writer.uncertain()
+    } else {
+        writer.under_way()
+    };
+    if !uncertain.is_empty()
+        && let Err(error) = open::tell_again(&live.backend, &caller, &uncertain).await
+    {
+        warn!(?error, "Cannot note what has to be told again");
     }
     let reason = ending.why().map_or("left", Disconnect::name);
     live.backend.metrics.connections.dec();

@@ -42,6 +42,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_mi
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A broken connection shows by now: what was written longer ago has arrived.
 const UNCERTAIN: Duration = Duration::from_secs(60);
+/// A client that says goodbye ignores what is under way to it at that moment. Less than `arrivals::MOMENT`: what its author was told
+/// to have arrived is not told again.
+const UNDER_WAY: Duration = Duration::from_millis(40);
 
 pub struct Writer {
     pub live: Live,
@@ -359,6 +362,11 @@ impl Writer {
         }
         self.recent.places(Instant::now())
     }
+
+    /// The same, for a client that said goodbye.
+    pub fn under_way(&mut self) -> Vec<(ChatId, Seq)> {
+        self.recent.under_way(Instant::now())
+    }
 }
 
 fn is_behind(answer: &Answer, told: &Positions) -> bool {
@@ -372,6 +380,8 @@ struct Recent {
     since: Instant,
     now: HashMap<ChatId, Seq>,
     before: HashMap<ChatId, Seq>,
+    /// What was written in the last moment, message by message.
+    latest: VecDeque<(Instant, ChatId, Seq)>,
 }
 
 impl Recent {
@@ -380,6 +390,7 @@ impl Recent {
             since: now,
             now: HashMap::new(),
             before: HashMap::new(),
+            latest: VecDeque::new(),
         }
     }
 
@@ -395,6 +406,24 @@ impl Recent {
             self.since = now;
         }
         self.now.entry(chat).or_insert(seq - 1);
+        while self
+            .latest
+            .front()
+            .is_some_and(|(when, ..)| now - *when > UNDER_WAY)
+        {
+            self.latest.pop_front();
+        }
+        self.latest.push_back((now, chat, seq));
+    }
+
+    fn under_way(&mut self, now: Instant) -> Vec<(ChatId, Seq)> {
+        let mut places = HashMap::new();
+        for (when, chat, seq) in self.latest.drain(..) {
+            if now - when <= UNDER_WAY {
+                places.entry(chat).or_insert(seq - 1);
+            }
+        }
+        places.into_iter().collect()
     }
 
     fn places(&mut self, now: Instant) -> Vec<(ChatId, Seq)> {
@@ -430,6 +459,12 @@ mod tests {
         places.sort_unstable();
         assert_eq!(places, [(a, 6), (b, 2)]);
         recent.wrote(a, 9, later);
+        recent.wrote(a, 10, later + UNDER_WAY * 2);
+        assert_eq!(
+            recent.under_way(later + UNDER_WAY * 2),
+            [(a, 9)],
+            "only the last moment"
+        );
         assert_eq!(recent.places(later + UNCERTAIN * 3), []);
     }
 }

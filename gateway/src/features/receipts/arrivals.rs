@@ -14,7 +14,7 @@ use super::{Reached, mark_delivered};
 use crate::features::Backend;
 
 /// How long is gathered at least.
-const MOMENT: Duration = Duration::from_millis(20);
+const MOMENT: Duration = Duration::from_millis(50);
 /// Noting takes at most one part in so many of the time: the busier the system, the more is noted at once.
 const SHARE: u32 = 10;
 /// Nobody waits longer than this for a tick.
@@ -72,7 +72,7 @@ pub async fn keep_noting(backend: Arc<Backend>) {
 pub async fn note_the_rest(backend: Arc<Backend>) {
     backend.tasks.closing().await;
     // The last sockets are being let go.
-    tokio::time::sleep(5 * MOMENT).await;
+    tokio::time::sleep(2 * MOMENT).await;
     flush(&backend).await;
 }
 
