@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How fast is searching in a million messages, over REST, from the request to the last byte of the answer?
 #
-#   tools/search-bench/run.sh                      against the PostgreSQL of `cargo dev up` or `cargo dev test`
+#   tools/search-bench/run.sh                      against a PostgreSQL on its usual port
 #   DATABASE_SERVER=postgres://user:password@host:5432 GATEWAY=path/to/gateway tools/search-bench/run.sh
 #
 # Makes a database of its own there and drops it at the end (KEEP=1 keeps it, and the next run uses it). Needs psql, pgbench, curl.
@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 rounds=${ROUNDS:-40}
-server=${DATABASE_SERVER:-postgres://postgres@127.0.0.1:55432}
+server=${DATABASE_SERVER:-postgres://postgres@127.0.0.1:5432}
 gateway=${GATEWAY:-${CARGO_TARGET_DIR:-target}/debug/gateway}
 name=search_bench
 base=http://127.0.0.1:${PORT:-23456}
