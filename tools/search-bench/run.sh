@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # How fast is searching in a million messages, over REST, from the request to the last byte of the answer?
 #
-#   tools/search-bench/run.sh                      against a PostgreSQL on its usual port
+#   eval "$(cargo dev env)" && cargo build && tools/search-bench/run.sh
 #   DATABASE_SERVER=postgres://user:password@host:5432 GATEWAY=path/to/gateway tools/search-bench/run.sh
 #
-# Makes a database of its own there and drops it at the end (KEEP=1 keeps it, and the next run uses it). Needs psql, pgbench, curl.
+# Makes a database of its own on that server and drops it at the end (KEEP=1 keeps it, and the next run uses it). Needs psql, pgbench
+# and curl. What came out once, and what it means: README.md beside this.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 rounds=${ROUNDS:-40}
-server=${DATABASE_SERVER:-postgres://postgres@127.0.0.1:5432}
+server=${DATABASE_SERVER:-${DATABASE_URL:+${DATABASE_URL%/*}}}
+[ -n "$server" ] || { echo 'Which PostgreSQL? Set DATABASE_SERVER, or: eval "$(cargo dev env)"' >&2; exit 1; }
 gateway=${GATEWAY:-${CARGO_TARGET_DIR:-target}/debug/gateway}
 name=search_bench
-base=http://127.0.0.1:${PORT:-23456}
+base=http://127.0.0.1:${PORT:-18456}
 work=$(mktemp -d)
 
 admin() { psql -X -q -v ON_ERROR_STOP=1 -d "$server/postgres" "$@"; }
@@ -65,6 +67,9 @@ cpu() {
     pids="$pid $(db -At -c "select string_agg(pid::text, ' ') from pg_stat_activity where datname = '$name' and application_name = 'gateway'")"
     for p in $pids; do cat "/proc/$p/stat" 2>/dev/null || true; done | awk '{ ticks += $14 + $15 } END { print ticks * 10 }'
 }
+summary() {
+    sort -n "$1" | awk '{ t[NR] = $1; if ($1 < 100) fast++ } END { printf "%d searches, p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, %.1f %% under 100 ms\n", NR, t[int(NR / 2) + 1], t[int(NR * 0.95)], t[int(NR * 0.99)], fast * 100 / NR }'
+}
 question() {
     # $1 person, $2 what kind of question, $3 the query; the time of every answer in milliseconds goes to a file.
     local config=$work/curl i
@@ -111,18 +116,26 @@ for run in "user_1 500,000 messages" "user_2&chatId=00000000-0000-7000-9000-0000
     person=${run%% *} title=${run#* }
     filter=${person#"${person%%&*}"} person=${person%%&*}
     printf '\n%s in %s\n\n| question | total | p50 ms | p95 ms | CPU ms |\n|---|--:|--:|--:|--:|\n' "$person" "$title"
+    : >"$work/all"
     questions "$(token "$person")" "$filter"
+    cat "$work/all" >>"$work/everything"
+    printf '\nOf this person: '
+    summary "$work/all"
 done
-sort -n "$work/all" | awk '{ t[NR] = $1; if ($1 < 100) fast++ } END { printf "\nAll together: %d searches, p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, %.1f %% under 100 ms\n", NR, t[int(NR / 2) + 1], t[int(NR * 0.95)], t[int(NR * 0.99)], fast * 100 / NR }'
+printf '\nAll together: '
+summary "$work/everything"
 
 echo
 echo "What sending costs: transactions a second of two clients that insert messages, as often as they can"
 sends() { pgbench -n -M prepared -c 2 -j 2 -T 8 -f tools/search-bench/send.sql "$server/$name" 2>"$work/pgbench" | sed -n 's/^tps = \([0-9]*\).*/\1/p'; }
 sends >"$work/warm"
+for round in 1 2 3; do echo "while they are being condensed, round $round: $(sends)"; done
+kill "$pid" && wait "$pid" || true
+pid=
 for round in 1 2 3; do
     with=$(sends)
     db -c 'alter table messages disable trigger user'
     without=$(sends)
     db -c 'alter table messages enable trigger user'
-    echo "round $round: with what searching needs $with, without $without"
+    echo "without a gateway, round $round: $with; without triggers: $without"
 done

@@ -7,5 +7,6 @@ insert into messages (id, chat_id, seq, content, content_type, search_text, crea
 select gen_random_uuid(), id, :last_seq, 'The quick brown fox jumps over the lazy dog, again and again', 'text',
        'the quick brown fox jumps over the lazy dog, again and again', last_at
 from topics where id = ('00000000-0000-7000-9000-' || lpad(to_hex(:n::int), 12, '0'))::uuid;
-update chats set last_message_at = now() where id = ('00000000-0000-7000-9000-' || lpad(to_hex(:n::int), 12, '0'))::uuid;
+update chats c set last_message_at = last_at from topics t
+where c.id = ('00000000-0000-7000-9000-' || lpad(to_hex(:n::int), 12, '0'))::uuid and t.id = c.id;
 commit;

@@ -140,7 +140,6 @@ async fn condense(cluster: &Cluster) {
          select gen_random_uuid(), t.id, t.last_seq + n, '·', 'text', t.last_at + n * interval '1 microsecond'
          from topics t join chats c on c.id = t.id cross join generate_series(1, 64) n",
         "update topics set last_seq = last_seq + 64, last_at = last_at + interval '64 microseconds'",
-        "update chats c set last_message_at = t.last_at from topics t where t.id = c.id",
         "insert into search_due (chat_id) select id from chats on conflict do nothing",
     ] {
         sqlx::query(talk).execute(&mut database).await.unwrap();
@@ -383,9 +382,6 @@ async fn no_page_border_loses_or_repeats_a_hit() {
     let mut database = cluster.database().await;
     // At the same times in all three.
     let same = "update messages set created_at = timestamptz '2026-01-01Z' + seq * interval '1 second'";
-    sqlx::query(same).execute(&mut database).await.unwrap();
-    let same =
-        "update chats set last_message_at = (select max(created_at) from messages where chat_id = chats.id)";
     sqlx::query(same).execute(&mut database).await.unwrap();
     sqlx::query("delete from search_segments")
         .execute(&mut database)

@@ -35,10 +35,12 @@ pub async fn messages(backend: &Backend, caller: &Caller, ask: FindMessages) -> 
     if literal.trim().is_empty() {
         return Err(Error::invalid("q", "must contain something that can be seen"));
     }
-    let mut tx = backend.begin().await?;
     if let Some(chat) = ask.chat_id {
+        let mut tx = backend.begin().await?;
         chats::member_place(&mut tx, caller.user, chat).await?;
     }
+    let mut tx = backend.begin().await?;
+    store::at_one_moment(&mut tx).await?;
     let stems = if rules::may_mean_words(&literal) {
         store::stems(&mut tx, &literal).await?
     } else {
@@ -122,8 +124,6 @@ async fn leaf(
         let (now, later) = rest.split_at(step.min(rest.len()));
         hits.extend(store::hits(tx, now, scope.before, question, wanted).await?);
         hits.sort_unstable_by_key(|hit| std::cmp::Reverse((hit.at, hit.id)));
-        // A stretch may be listed again when more are considered.
-        hits.dedup();
         hits.truncate(wanted);
         (rest, step) = (later, step * 4);
     }

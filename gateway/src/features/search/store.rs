@@ -90,6 +90,14 @@ pub(super) async fn people(
     Ok(people.collect())
 }
 
+/// Let all that follows see the same: messages must not be condensed between two looks at them, and so be seen by neither.
+pub(super) async fn at_one_moment(tx: &mut Tx) -> Result<()> {
+    sqlx::query!("set transaction isolation level repeatable read read only")
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// The stems of the words in a text, without those that are in every text.
 pub(super) async fn stems(tx: &mut Tx, text: &str) -> Result<Vec<String>> {
     let stems = sqlx::query_scalar!(
@@ -124,12 +132,12 @@ pub(super) struct Stretch {
 pub(super) struct Stretches {
     /// Those with the newest messages first.
     pub promising: Vec<Stretch>,
-    /// Whatever ends at this time or later was considered; nothing if everything was.
+    /// Whatever ends at this time or later was considered, and nothing that ends before; without a time, everything was.
     pub considered_to: Option<DateTime<Utc>>,
 }
 
 /// The stretches of the chats that somebody is in which may hold what is looked for. At most so many of the newest segments of each
-/// chat are considered, and only what ends before a time.
+/// chat are considered, and only what ends before a time; what ends before something that was not considered is left for later.
 pub(super) async fn stretches(
     tx: &mut Tx,
     scope: Scope,
@@ -140,10 +148,11 @@ pub(super) async fn stretches(
     // `offset 0` and `materialized` are fences: each chat's segments are found by their index, however many chats there are.
     let rows = sqlx::query!(
         r#"with own as materialized (
-               select c.id, c.last_message_at
+               -- Nothing in a chat is newer than its last event.
+               select c.id, coalesce(t.last_at, '9999-12-31') as last_at
                from (select chat_id from participants
                      where user_id = $1 and left_at is null and ($2::uuid is null or chat_id = $2) offset 0) p
-               join chats c on c.id = p.chat_id
+               join chats c on c.id = p.chat_id left join topics t on t.id = c.id
                where c.deleted_at is null
            ), asked as materialized (
                select $4::text::bit(8192) as grams, $5::text::bit(4096) as stems, $7::text::bit(8192) as roots
@@ -168,16 +177,16 @@ pub(super) async fn stretches(
            from oldest left join (
                select * from considered where text or words
                union all
-               select own.id, fresh.first_at, coalesce(own.last_message_at, '9999-12-31'), true, $6
+               select own.id, fresh.first_at, own.last_at, true, $6
                from own cross join lateral (
                    select coalesce((select s.last_at + interval '1 microsecond' from search_segments s
                                     where s.chat_id = own.id order by s.first_at desc limit 1), '0001-01-01') as first_at
                    offset 0
                ) fresh
-               where $9::timestamptz is null
-                 and coalesce(own.last_message_at, '9999-12-31') >= fresh.first_at
+               where ($9::timestamptz is null or own.last_at < $9)
+                 and own.last_at >= fresh.first_at
                  and ($3::timestamptz is null or fresh.first_at <= $3)
-           ) found on true
+           ) found on oldest.first_at is null or found.last_at >= oldest.first_at
            order by found.last_at desc"#,
         scope.user.0,
         scope.chat.map(|chat| chat.0),
