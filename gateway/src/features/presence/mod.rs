@@ -57,6 +57,10 @@ impl Presence {
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_local(&self, user: UserId) -> bool {
+        self.local().contains_key(&user)
+    }
+
     /// Which of these people are there. Without Redis: as far as this replica knows.
     pub async fn here(&self, people: &[UserId]) -> HashSet<UserId> {
         let (mut here, elsewhere): (HashSet<UserId>, Vec<UserId>) = {
@@ -76,18 +80,32 @@ impl Presence {
     }
 }
 
-/// A socket's share in its person's presence.
+/// A socket's share in its person's presence, for as long as it is kept.
 #[derive(Debug)]
-pub struct Here(UserId);
+pub struct Here {
+    backend: Arc<Backend>,
+    user: UserId,
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        leave(&self.backend, self.user);
+    }
+}
 
 /// A socket opened.
-pub async fn arrive(backend: &Backend, caller: &Caller) -> Here {
+pub async fn arrive(backend: &Arc<Backend>, caller: &Caller) -> Here {
     let user = caller.user;
     let is_first = {
         let mut local = backend.presence.local();
         let sockets = local.entry(user).or_insert(0);
         *sockets += 1;
         *sockets == 1
+    };
+    // From here on it counts, also if whoever asked is gone before Redis has answered.
+    let here = Here {
+        backend: backend.clone(),
+        user,
     };
     if is_first {
         match backend.presence.leases.arrive(user).await {
@@ -97,12 +115,11 @@ pub async fn arrive(backend: &Backend, caller: &Caller) -> Here {
             Err(error) => warn!(?error, "Cannot note that somebody is there"),
         }
     }
-    Here(user)
+    here
 }
 
 /// A socket is gone. If it was the last one, and none comes back in a moment, its person is not there any more.
-pub async fn leave(backend: &Arc<Backend>, here: Here) {
-    let Here(user) = here;
+fn leave(backend: &Arc<Backend>, user: UserId) {
     let is_last = {
         // Looked at and done under one lock: the two sockets of a tab close at the same moment.
         let mut local = backend.presence.local();
@@ -150,7 +167,7 @@ async fn depart(backend: &Backend, user: UserId) {
         Err(error) => warn!(?error, "Cannot note that somebody left"),
     }
     // Back in that very moment: their arrival may have been noted before our leaving.
-    if backend.presence.local().contains_key(&user)
+    if backend.presence.is_local(user)
         && let Ok(true) = backend.presence.leases.arrive(user).await
     {
         status::announce(backend, user, true).await;

@@ -1,5 +1,4 @@
 use std::{
-    collections::HashSet,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -78,12 +77,6 @@ pub(super) struct Swept {
     pub is_done: bool,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Changed {
-    pub arrived: Vec<UserId>,
-    pub gone: Vec<UserId>,
-}
-
 impl Leases {
     pub(super) fn new(redis: ConnectionManager, prefix: &str, replica: Uuid, timeout: Duration) -> Self {
         Self {
@@ -141,24 +134,12 @@ impl Leases {
         })
     }
 
-    /// Make Redis know exactly these people as being here.
-    pub(super) async fn register(&self, here: &[UserId]) -> Result<Changed> {
+    /// Who is here, as Redis knows it.
+    pub(super) async fn known(&self) -> Result<Vec<UserId>> {
         let mut ask = Pipeline::new();
         ask.smembers(self.replica_key());
-        let (known,): (HashSet<String>,) = self.ask(&ask).await?;
-        let mut changed = Changed::default();
-        for user in here {
-            if self.arrive(*user).await? {
-                changed.arrived.push(*user);
-            }
-        }
-        let known = known.iter().filter_map(|user| user.parse::<UserId>().ok());
-        for user in known.filter(|user| !here.contains(user)) {
-            if self.leave(user).await? {
-                changed.gone.push(user);
-            }
-        }
-        Ok(changed)
+        let (known,): (Vec<String>,) = self.ask(&ask).await?;
+        Ok(known.iter().filter_map(|user| user.parse().ok()).collect())
     }
 
     pub(super) async fn sweep(&self) -> Result<Swept> {
