@@ -27,6 +27,7 @@ use tracing::{Instrument, error, field::Empty, info, info_span};
 use uuid::Uuid;
 
 use super::{
+    PATIENCE,
     rest::{self, Rest, problem},
     session::Live,
     socketio,
@@ -172,8 +173,7 @@ async fn in_time(request: Request, next: Next) -> Response {
         "/api/auth/register" | "/api/auth/login" => 10 * MINUTE,
         // A picture may come over a slow line.
         "/api/users/me/avatar" => 2 * MINUTE,
-        // Longer than a body may take to arrive.
-        _ => Duration::from_secs(25),
+        _ => PATIENCE,
     };
     let answer = tokio::time::timeout(patience, next.run(request)).await;
     answer.unwrap_or_else(|_| Error::unavailable("a request took too long").into_response())

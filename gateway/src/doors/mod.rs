@@ -8,3 +8,8 @@ pub mod rest;
 pub mod serve;
 pub mod session;
 pub mod socketio;
+
+use std::time::Duration;
+
+/// Nobody waits longer than this for an answer: longer than a body may take to arrive, or PostgreSQL over a statement.
+const PATIENCE: Duration = Duration::from_secs(25);

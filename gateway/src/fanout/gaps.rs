@@ -136,7 +136,7 @@ impl Hub {
             match self.read_earlier(user, topic, from).await {
                 Ok(Some((earlier, upto))) => return self.interest().release(id, topic, &earlier, upto),
                 // They have left again meanwhile.
-                Ok(None) => return self.leave(&mut self.interest(), user, topic),
+                Ok(None) => return self.cease(&mut self.interest(), id, topic),
                 Err(error) => warn!(?error, ?topic, "Cannot read the log"),
             }
             tokio::time::sleep(PAUSE).await;

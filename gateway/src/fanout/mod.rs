@@ -79,12 +79,11 @@ impl Hub {
 
     /// A connection that listens to nothing yet, until the answer is dropped.
     pub fn attach(&self, listener: Listener) -> Attachment {
-        let (id, user) = (listener.id, listener.user);
+        let id = listener.id;
         self.interest().arrive(listener);
         Attachment {
             hub: self.clone(),
             id,
-            user,
         }
     }
 
@@ -151,12 +150,16 @@ impl Hub {
         }
     }
 
+    /// No connection of a person listens to a topic any more.
     fn leave(&self, interest: &mut Interest, user: UserId, topic: Topic) {
-        let mut deserted = false;
         for id in interest.connections_of(user) {
-            deserted |= interest.leave(id, topic);
+            self.cease(interest, id, topic);
         }
-        if deserted {
+    }
+
+    /// A connection does not listen to a topic any more.
+    fn cease(&self, interest: &mut Interest, id: ConnectionId, topic: Topic) {
+        if interest.leave(id, topic) {
             self.0.bus.cease(vec![topic]);
         }
     }
@@ -171,7 +174,6 @@ impl Hub {
 pub struct Attachment {
     hub: Hub,
     id: ConnectionId,
-    user: UserId,
 }
 
 impl Attachment {
@@ -217,14 +219,7 @@ impl Attachment {
     }
 
     pub fn cease(&self, topic: Topic) {
-        let mut interest = self.hub.interest();
-        if interest.leave(self.id, topic) {
-            self.hub.0.bus.cease(vec![topic]);
-        }
-    }
-
-    pub fn user(&self) -> UserId {
-        self.user
+        self.hub.cease(&mut self.hub.interest(), self.id, topic);
     }
 }
 

@@ -20,7 +20,11 @@ pub struct Answer {
     pub behind: Option<(ChatId, Seq)>,
 }
 
-/// The ids that a command named, so that the answer can say them again.
+/// Fields that say what a command is about.
+const NAMED: [&str; 4] = ["chatId", "messageId", "reactionId", "clientMessageId"];
+const LONGEST: usize = 128;
+
+/// What a command named, so that the answer can say it again: who asks for several things at once has to tell the answers apart.
 #[derive(Debug, Default)]
 pub struct Named(Map<String, Value>);
 
@@ -31,9 +35,9 @@ impl Named {
         };
         let named = fields
             .into_iter()
-            .filter(|(name, _)| matches!(name.as_str(), "chatId" | "messageId" | "reactionId"))
-            // What is longer is no id.
-            .filter(|(_, id)| id.as_str().is_some_and(|id| id.len() <= 64));
+            .filter(|(name, _)| NAMED.contains(&name.as_str()))
+            // What is longer is no id, and no key that we take.
+            .filter(|(_, id)| id.as_str().is_some_and(|id| id.len() <= LONGEST));
         Self(named.collect())
     }
 }

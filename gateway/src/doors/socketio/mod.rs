@@ -7,6 +7,7 @@ mod incoming;
 mod lines;
 mod names;
 mod outlet;
+mod recent;
 mod socket;
 mod writer;
 

@@ -12,7 +12,7 @@ use socketioxide::{
     extract::{SocketRef, State},
     socket::DisconnectReason,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tracing::{error, warn};
 
 use super::{
@@ -21,10 +21,13 @@ use super::{
     incoming::{self, Backlog, Incoming},
     names,
     outlet::{self, Ending, Item, SocketOutlet},
-    writer::Writer,
+    writer::{Ended, Writer},
 };
 use crate::{
-    doors::session::{self, Positions},
+    doors::{
+        PATIENCE,
+        session::{self, Positions},
+    },
     error::Error,
     fanout::{ConnectionId, Listener},
     features::{Caller, dispatch::dispatch, presence, sessions::open},
@@ -124,7 +127,7 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
         ending,
     } = prepared;
     let live = &door.live;
-    live.backend.metrics.connections.inc();
+    let _counted = Counted::new(&door, &socket, &ending);
     let (room, items) = mpsc::channel(outlet::ROOM);
     let listener = Listener {
         id: ConnectionId::new(),
@@ -133,36 +136,27 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
     };
     let mut writer = Writer::new(live.clone(), caller, socket.clone(), items, ending.clone());
     let named = positions.clone().unwrap_or_default();
-    match session::open(live, &caller, listener, &named).await {
+    let opened = timeout(PATIENCE, session::open(live, &caller, listener, &named)).await;
+    match opened.unwrap_or_else(|late| Err(Error::unavailable(late))) {
         Ok(opened) => {
-            let here = presence::arrive(&live.backend, &caller).await;
+            let _here = presence::arrive(&live.backend, &caller).await;
             live.tasks.spawn(
                 "work off what a socket asks",
                 work_off(door.clone(), caller, backlog, room, ending.clone()),
             );
-            let told = tokio::select! {
-                told = writer.catch_up(&opened, positions.is_some()) => told,
-                () = ending.has_come() => Ok(Ok(())),
-            };
-            match told {
-                Ok(Ok(())) => tokio::select! {
-                    () = writer.run() => {}
-                    () = leave_in_time(&door) => {
-                        say_goodbye(&door, &socket).await;
-                        ending.comes(Disconnect::Restarting);
-                    }
-                },
-                Ok(Err(_)) => {}
-                Err(error) => {
+            tokio::select! {
+                ended = writer.serve(&opened, positions.is_some()) => if let Ended::Failed(error) = ended {
                     warn!(?error, "Cannot tell a socket what it has missed");
                     ending.comes(Disconnect::Unavailable);
+                },
+                () = leave_in_time(&door) => {
+                    say_goodbye(&door, &socket).await;
+                    ending.comes(Disconnect::Restarting);
                 }
             }
             // The library lets go before it says why.
-            let _ = tokio::time::timeout(GOODBYE, ending.has_come()).await;
+            let _ = timeout(GOODBYE, ending.has_come()).await;
             ending.comes_if_open(Disconnect::Unavailable);
-            drop(opened);
-            presence::leave(&live.backend, here).await;
         }
         Err(Error::Unauthenticated(_)) => ending.comes(Disconnect::SessionEnded),
         Err(error) => {
@@ -180,14 +174,40 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
     {
         warn!(?error, "Cannot note what has to be told again");
     }
-    let reason = ending.why().map_or("left", Disconnect::name);
-    live.backend.metrics.connections.dec();
-    live.backend
-        .metrics
-        .connections_closed
-        .get_or_create(&ReasonLabels { reason })
-        .inc();
     close(&door, socket, &ending).await;
+}
+
+/// A socket, as long as it is counted. However its task ends, be it by a panic, nothing of it stays behind.
+struct Counted {
+    door: Arc<Door>,
+    sid: String,
+    ending: Ending,
+}
+
+impl Counted {
+    fn new(door: &Arc<Door>, socket: &SocketRef, ending: &Ending) -> Self {
+        door.live.backend.metrics.connections.inc();
+        Self {
+            door: door.clone(),
+            sid: socket.id.to_string(),
+            ending: ending.clone(),
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // Only if it was not closed in order.
+        self.door.lines.cut(&self.sid);
+        self.ending.comes_if_open(Disconnect::Unavailable);
+        let reason = self.ending.why().map_or("left", Disconnect::name);
+        let metrics = &self.door.live.backend.metrics;
+        metrics.connections.dec();
+        metrics
+            .connections_closed
+            .get_or_create(&ReasonLabels { reason })
+            .inc();
+    }
 }
 
 /// Resolves when this replica leaves and it is this socket's turn: not all clients should come to the others at once.
@@ -268,7 +288,9 @@ async fn ask(door: &Door, caller: &Caller, name: &str, payload: &str) -> Option<
     let named = Named::of(payload);
     let command = names::known(name);
     let outcome = match names::asked(name, payload) {
-        Some(Ok(command)) => dispatch(backend, caller, command).await,
+        Some(Ok(command)) => timeout(PATIENCE, dispatch(backend, caller, command))
+            .await
+            .unwrap_or_else(|late| Err(Error::unavailable(late))),
         Some(Err(error)) => Err(error),
         None => Err(Error::NotFound("event")),
     };

@@ -1,10 +1,6 @@
 //! Writes to one socket what it has to be told, in order: what was missed, then what happens.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::json;
@@ -23,10 +19,11 @@ use super::{
     incoming::{Ack, Sent},
     names,
     outlet::{Ending, Item},
+    recent::{Recent, UNCERTAIN},
 };
 use crate::{
     doors::session::{Live, Opened, Positions},
-    error::Result,
+    error::{Error, Result},
     fanout::Delivery,
     features::{
         Caller,
@@ -40,11 +37,6 @@ const ASIDE: usize = 8_192;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
 /// An answer waits so long for the event that it must not overtake.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A broken connection shows by now: what was written longer ago has arrived.
-const UNCERTAIN: Duration = Duration::from_secs(60);
-/// A client that says goodbye ignores what is under way to it at that moment. Less than `arrivals::MOMENT`: what its author was told
-/// to have arrived is not told again.
-const UNDER_WAY: Duration = Duration::from_millis(40);
 
 pub struct Writer {
     pub live: Live,
@@ -63,11 +55,22 @@ pub struct Writer {
     waiting: Vec<(Answer, Option<Ack>, Instant)>,
     recent: Recent,
     /// When the connection last took nothing.
-    was_full: Mutex<Option<Instant>>,
+    was_full: Option<Instant>,
 }
 
-/// The socket takes nothing any more.
-pub struct Ended;
+/// Why nothing more can be written.
+pub enum Ended {
+    /// The socket takes nothing any more.
+    Gone,
+    /// What has to be told cannot be read.
+    Failed(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
 
 impl Writer {
     pub fn new(
@@ -89,12 +92,26 @@ impl Writer {
             holds: Holds::new(caller.session),
             waiting: Vec::new(),
             recent: Recent::new(Instant::now()),
-            was_full: Mutex::new(None),
+            was_full: None,
+        }
+    }
+
+    /// Tell what was missed and then what happens, until the socket ends.
+    pub async fn serve(&mut self, opened: &Opened, wants_positions: bool) -> Ended {
+        let ending = self.ending.clone();
+        let told = tokio::select! {
+            biased;
+            () = ending.has_come() => return Ended::Gone,
+            told = self.catch_up(opened, wants_positions) => told,
+        };
+        match told {
+            Ok(()) => self.run().await,
+            Err(ended) => ended,
         }
     }
 
     /// Say hello, and tell what was missed.
-    pub async fn catch_up(&mut self, opened: &Opened, wants_positions: bool) -> Result<Result<(), Ended>> {
+    async fn catch_up(&mut self, opened: &Opened, wants_positions: bool) -> Result<(), Ended> {
         let mut hello = json!({
             "userId": self.caller.user,
             "timestamp": self.live.backend.clock.now(),
@@ -102,21 +119,13 @@ impl Writer {
         if wants_positions {
             hello["positions"] = json!(opened.heard);
         }
-        if self.emit("connection:success", &hello).await.is_err() {
-            return Ok(Err(Ended));
-        }
-        if self.tell_messages(&opened.undelivered).await?.is_err() {
-            return Ok(Err(Ended));
-        }
+        self.emit("connection:success", &hello).await?;
+        self.tell_messages(&opened.undelivered).await?;
         for stretch in &opened.missed {
-            if self.resume(*stretch).await?.is_err() {
-                return Ok(Err(Ended));
-            }
+            self.resume(*stretch).await?;
         }
         for chat in &opened.unknown {
-            if self.ask_to_reload(*chat, "unknown_position").await.is_err() {
-                return Ok(Err(Ended));
-            }
+            self.ask_to_reload(*chat, "unknown_position").await?;
         }
         self.told = opened.heard.clone();
         self.opened_at = opened.heard.clone();
@@ -126,11 +135,11 @@ impl Writer {
         if !opened.undelivered.is_empty() {
             open::caught_up(&self.live.backend, &self.caller, &opened.undelivered).await?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Tell what others wrote in these stretches, page by page. What happens meanwhile waits.
-    async fn tell_messages(&mut self, stretches: &[Stretch]) -> Result<Result<(), Ended>> {
+    async fn tell_messages(&mut self, stretches: &[Stretch]) -> Result<(), Ended> {
         let mut page_end = None;
         while !stretches.is_empty() {
             let (messages, next) =
@@ -138,9 +147,7 @@ impl Writer {
             for message in messages {
                 let (chat, seq) = (message.chat_id, message.seq);
                 self.recent.wrote(chat, seq, Instant::now());
-                if self.emit("message:new", &message).await.is_err() {
-                    return Ok(Err(Ended));
-                }
+                self.emit("message:new", &message).await?;
                 self.live.backend.arrivals.note(chat, self.caller.user, seq);
             }
             self.put_aside();
@@ -149,7 +156,7 @@ impl Writer {
                 break;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Make room for what happens while something earlier is being told.
@@ -180,60 +187,60 @@ impl Writer {
             }
         }
         match self.tell_messages(&stretches).await {
-            Ok(told) => told,
-            Err(error) => {
+            Err(Ended::Failed(error)) => {
                 warn!(?error, "Cannot tell what a broken connection may have missed");
                 Ok(())
             }
+            told => told,
         }
     }
 
     /// Tell event by event what a client has missed since the place it named.
-    async fn resume(&mut self, stretch: Stretch) -> Result<Result<(), Ended>> {
+    async fn resume(&mut self, stretch: Stretch) -> Result<(), Ended> {
         let Some(missed) = open::missed(&self.live.backend, &self.caller, stretch).await? else {
-            return Ok(self.ask_to_reload(stretch.chat, "too_far_back").await);
+            return self.ask_to_reload(stretch.chat, "too_far_back").await;
         };
         for envelope in missed {
             let Some(delivery) = Delivery::new(Arc::new(envelope)) else {
                 continue;
             };
             for (name, json) in names::told(&delivery, self.caller.user) {
-                if self.emit(name, json).await.is_err() {
-                    return Ok(Err(Ended));
-                }
+                self.emit(name, json).await?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    async fn ask_to_reload(&self, chat: ChatId, reason: &str) -> Result<(), Ended> {
+    async fn ask_to_reload(&mut self, chat: ChatId, reason: &str) -> Result<(), Ended> {
         self.emit("resync", &json!({ "chatId": chat, "reason": reason }))
             .await
     }
 
     /// Write what comes, until the socket ends.
-    pub async fn run(&mut self) {
+    async fn run(&mut self) -> Ended {
         loop {
             let wake_up = self.next_deadline();
-            let aside = self.aside.pop_front();
-            tokio::select! {
+            let (aside, items) = (&mut self.aside, &mut self.items);
+            let next = async {
+                match aside.pop_front() {
+                    Some(item) => Some(item),
+                    None => items.recv().await,
+                }
+            };
+            let written = tokio::select! {
                 biased;
-                () = self.ending.has_come() => return,
-                item = async { match aside { Some(item) => Some(item), None => self.items.recv().await } } => {
-                    let written = match item {
-                        Some(Item::Told(delivery)) => self.hear(delivery).await,
-                        Some(Item::Answer(answer, ack)) => self.answer(answer, ack).await,
-                        None => return,
-                    };
-                    if written.is_err() {
-                        return;
-                    }
-                }
+                () = self.ending.has_come() => return Ended::Gone,
+                item = next => match item {
+                    Some(Item::Told(delivery)) => self.hear(delivery).await,
+                    Some(Item::Answer(answer, ack)) => self.answer(answer, ack).await,
+                    None => return Ended::Gone,
+                },
                 () = tokio::time::sleep_until(wake_up.unwrap_or_else(Instant::now)), if wake_up.is_some() => {
-                    if self.time_is_up().await.is_err() {
-                        return;
-                    }
+                    self.time_is_up().await
                 }
+            };
+            if let Err(ended) = written {
+                return ended;
             }
         }
     }
@@ -282,7 +289,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn say(&self, answer: Answer, ack: Option<Ack>) -> Result<(), Ended> {
+    async fn say(&mut self, answer: Answer, ack: Option<Ack>) -> Result<(), Ended> {
         if let Some((name, said)) = &answer.event {
             self.emit(name, said).await?;
         }
@@ -291,7 +298,7 @@ impl Writer {
         while ack.send(&answer.ack) == Sent::NoRoom {
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE.1),
-                () = self.ending.has_come() => return Err(Ended),
+                () = self.ending.has_come() => return Err(Ended::Gone),
             }
         }
         Ok(())
@@ -317,18 +324,18 @@ impl Writer {
 
     /// Give an event to the library. If its buffer is full, wait: the socket's own queue fills meanwhile, and when that is full
     /// the socket ends.
-    async fn emit(&self, name: &str, payload: &(impl Serialize + ?Sized + Sync)) -> Result<(), Ended> {
+    async fn emit(&mut self, name: &str, payload: &(impl Serialize + ?Sized + Sync)) -> Result<(), Ended> {
         let mut pause = PAUSE.0;
         loop {
             match self.socket.emit(name, payload) {
                 Ok(()) => return Ok(()),
                 Err(SendError::Socket(SocketError::InternalChannelFull)) => {}
-                Err(_) => return Err(Ended),
+                Err(_) => return Err(Ended::Gone),
             }
-            self.note_full();
+            self.was_full = Some(Instant::now());
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE.1),
-                () = self.ending.has_come() => return Err(Ended),
+                () = self.ending.has_come() => return Err(Ended::Gone),
             }
         }
     }
@@ -337,15 +344,7 @@ impl Writer {
     pub fn is_behind(&self) -> bool {
         !self.items.is_empty()
             || !self.aside.is_empty()
-            || self.full_at().is_some_and(|when| when.elapsed() < UNCERTAIN)
-    }
-
-    fn full_at(&self) -> Option<Instant> {
-        *self.was_full.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note_full(&self) {
-        *self.was_full.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            || self.was_full.is_some_and(|when| when.elapsed() < UNCERTAIN)
     }
 
     /// Per chat, the place behind which nobody knows what has arrived.
@@ -373,98 +372,4 @@ fn is_behind(answer: &Answer, told: &Positions) -> bool {
     answer
         .behind
         .is_none_or(|(chat, seq)| told.get(&chat).is_none_or(|told| *told >= seq))
-}
-
-/// Where writing began in each chat, for the current stretch of time and the one before.
-struct Recent {
-    since: Instant,
-    now: HashMap<ChatId, Seq>,
-    before: HashMap<ChatId, Seq>,
-    /// What was written in the last moment, message by message.
-    latest: VecDeque<(Instant, ChatId, Seq)>,
-}
-
-impl Recent {
-    fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            now: HashMap::new(),
-            before: HashMap::new(),
-            latest: VecDeque::new(),
-        }
-    }
-
-    fn wrote(&mut self, chat: ChatId, seq: Seq, now: Instant) {
-        let age = now - self.since;
-        if age > UNCERTAIN {
-            let latest = std::mem::take(&mut self.now);
-            self.before = if age > 2 * UNCERTAIN {
-                HashMap::new()
-            } else {
-                latest
-            };
-            self.since = now;
-        }
-        self.now.entry(chat).or_insert(seq - 1);
-        while self
-            .latest
-            .front()
-            .is_some_and(|(when, ..)| now - *when > UNDER_WAY)
-        {
-            self.latest.pop_front();
-        }
-        self.latest.push_back((now, chat, seq));
-    }
-
-    fn under_way(&mut self, now: Instant) -> Vec<(ChatId, Seq)> {
-        let mut places = HashMap::new();
-        for (when, chat, seq) in self.latest.drain(..) {
-            if now - when <= UNDER_WAY {
-                places.entry(chat).or_insert(seq - 1);
-            }
-        }
-        places.into_iter().collect()
-    }
-
-    fn places(&mut self, now: Instant) -> Vec<(ChatId, Seq)> {
-        if now - self.since > 2 * UNCERTAIN {
-            return Vec::new();
-        }
-        let mut places = std::mem::take(&mut self.now);
-        for (chat, seq) in self.before.drain() {
-            let place = places.entry(chat).or_insert(seq);
-            *place = seq.min(*place);
-        }
-        places.into_iter().collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_was_written_lately_is_uncertain() {
-        let (a, b) = (ChatId::new(), ChatId::new());
-        let start = Instant::now();
-        let mut recent = Recent::new(start);
-        recent.wrote(a, 5, start);
-        recent.wrote(a, 6, start);
-        assert_eq!(recent.places(start), [(a, 4)]);
-        recent.wrote(a, 7, start);
-        let later = start + UNCERTAIN + Duration::from_secs(1);
-        recent.wrote(a, 8, later);
-        recent.wrote(b, 3, later);
-        let mut places = recent.places(later);
-        places.sort_unstable();
-        assert_eq!(places, [(a, 6), (b, 2)]);
-        recent.wrote(a, 9, later);
-        recent.wrote(a, 10, later + UNDER_WAY * 2);
-        assert_eq!(
-            recent.under_way(later + UNDER_WAY * 2),
-            [(a, 9)],
-            "only the last moment"
-        );
-        assert_eq!(recent.places(later + UNCERTAIN * 3), []);
-    }
 }
