@@ -7,9 +7,13 @@ mod expire_sessions;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use tokio::time::timeout;
 use tracing::warn;
 
-use crate::{features::Backend, lifecycle::Tasks};
+use crate::{error::Error, features::Backend, lifecycle::Tasks};
+
+/// No chore takes so long, unless what it asks does not answer any more.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn start(tasks: &Tasks, backend: &Arc<Backend>) {
     every(
@@ -59,7 +63,9 @@ fn every<F>(
                 _ = ticks.tick() => {}
                 () = stop.closing() => return,
             }
-            if let Err(error) = chore(backend.clone()).await {
+            // A chore that waits for a server that vanished must not wait for ever.
+            let done = timeout(PATIENCE, chore(backend.clone())).await;
+            if let Err(error) = done.unwrap_or_else(|late| Err(Error::unavailable(late))) {
                 warn!(?error, chore = name, "A chore failed and will be tried again");
             }
         }

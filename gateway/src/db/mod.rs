@@ -4,15 +4,16 @@ mod constraint;
 pub mod log;
 mod tx;
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{io, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use sqlx::{
-    ConnectOptions, PgPool,
+    ConnectOptions, Connection, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use self::{
@@ -34,12 +35,18 @@ fn migrator() -> Migrator {
     migrator
 }
 
+/// How long a connection that was used may take to say that it still works. One whose server vanished without a word would
+/// otherwise keep its place in the pool for a quarter of an hour.
+const PROOF_OF_LIFE: Duration = Duration::from_secs(5);
+
 /// How long a starting replica waits for a database that is still starting itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
+    /// Longer than PostgreSQL itself lets a statement run: whoever has not answered by then is not there any more.
+    patience: Duration,
 }
 
 impl Db {
@@ -57,8 +64,17 @@ impl Db {
             // The first crowd after a start finds some open.
             .min_connections(config.max_connections.min(4))
             .acquire_timeout(config.acquire_timeout)
+            .after_release(|connection, _| {
+                Box::pin(async {
+                    let answer = timeout(PROOF_OF_LIFE, connection.ping()).await;
+                    answer.unwrap_or(Err(silent())).map(|()| true)
+                })
+            })
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            patience: config.statement_timeout + PROOF_OF_LIFE,
+        })
     }
 
     /// For reading. What changes something goes through a transaction.
@@ -68,7 +84,18 @@ impl Db {
 
     pub async fn begin(&self, bus: &Bus, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Tx> {
         let inner = self.pool.begin().await?;
-        Ok(Tx::new(inner, bus.clone(), tasks.clone(), metrics.clone()))
+        Ok(Tx::new(
+            inner,
+            self.patience,
+            bus.clone(),
+            tasks.clone(),
+            metrics.clone(),
+        ))
+    }
+
+    /// For whoever asks on nobody's behalf, and would wait for ever for a server that vanished without a word.
+    async fn in_time<T>(&self, answer: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+        Ok(timeout(self.patience, answer).await.unwrap_or(Err(silent()))?)
     }
 
     /// Does the database answer, and can it be written to?
@@ -120,7 +147,7 @@ async fn wait_for(options: &PgConnectOptions) -> anyhow::Result<()> {
     loop {
         let error = match options.connect().await {
             Ok(connection) => {
-                let _ = sqlx::Connection::close(connection).await;
+                let _ = connection.close().await;
                 return Ok(());
             }
             // It is there and said no: waiting will not help.
@@ -138,6 +165,13 @@ async fn wait_for(options: &PgConnectOptions) -> anyhow::Result<()> {
         warn!(host, port, %error, "Waiting for PostgreSQL");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+fn silent() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(
+        io::ErrorKind::TimedOut,
+        "PostgreSQL says nothing any more",
+    ))
 }
 
 fn starting(error: &sqlx::Error) -> bool {

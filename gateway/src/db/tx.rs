@@ -1,6 +1,10 @@
 //! The only way to change something: what is changed and what is told of it are one act.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
@@ -9,9 +13,8 @@ use shared::{
     topic::{Seq, Topic},
 };
 use sqlx::{PgConnection, Postgres, Transaction};
+use tokio::{sync::oneshot, time::timeout};
 use uuid::Uuid;
-
-use tokio::sync::oneshot;
 
 use crate::{
     bus::{Bus, Envelope},
@@ -24,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Tx {
     inner: Transaction<'static, Postgres>,
+    /// A commit that has not been answered by then never will be.
+    patience: Duration,
     recorded: Vec<Envelope>,
     bus: Bus,
     tasks: Tasks,
@@ -42,12 +47,14 @@ pub struct Place {
 impl Tx {
     pub(super) fn new(
         inner: Transaction<'static, Postgres>,
+        patience: Duration,
         bus: Bus,
         tasks: Tasks,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             inner,
+            patience,
             recorded: Vec::new(),
             bus,
             tasks,
@@ -229,6 +236,7 @@ impl Tx {
     pub async fn commit(self) -> Result<()> {
         let Self {
             inner,
+            patience,
             recorded,
             bus,
             tasks,
@@ -236,8 +244,9 @@ impl Tx {
         } = self;
         let (done, committed) = oneshot::channel();
         tasks.spawn("commit", async move {
-            let started = std::time::Instant::now();
-            let outcome = inner.commit().await;
+            let started = Instant::now();
+            let answer = timeout(patience, inner.commit()).await;
+            let outcome = answer.unwrap_or(Err(super::silent()));
             if outcome.is_ok() {
                 metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
                 metrics.events_recorded.inc_by(recorded.len() as u64);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use shared::secret::Secret;
 use sqlx::Connection;
-use tools::client::rest::PASSWORD;
+use tools::client::{Socket, rest::PASSWORD};
 
 use crate::{
     cluster::Cluster,
@@ -199,4 +199,91 @@ async fn no_request_hangs_behind_a_statement() {
         status == 503 && took < Duration::from_secs(40),
         "{status} after {took:?}"
     );
+}
+
+/// The machine that PostgreSQL ran on vanished without a word, and another one answers at its address.
+#[tokio::test]
+async fn after_a_failover_nobody_waits_for_what_vanished() {
+    let (cluster, database, redis) = wired().await;
+    let ada = cluster.rest(0).register("ada").await.unwrap();
+    let bob = cluster.rest(0).register("bob").await.unwrap();
+    let ask = json!({"name": "Tea", "participantIds": [bob.id]});
+    let chat = ada.rest.post("/api/chats/group", ask).await.unwrap();
+    let path = format!("/api/chats/{}/messages", chat.str("id").unwrap());
+    let mut socket = Socket::open(cluster.rest(1).base(), &ada.access_token)
+        .await
+        .unwrap();
+    socket.hear("connection:success", |_| true).await.unwrap();
+    let send = async |text: &str| {
+        let message = json!({"content": text, "clientMessageId": text});
+        ada.rest.post(&path, message).await.unwrap().status
+    };
+    // All connections of the first replica wait for answers that never come.
+    let sends = async {
+        let texts: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+        futures_util::future::join_all(texts.iter().map(|text| send(text))).await
+    };
+    let vanish = async {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        database.set(Weather::Moved);
+    };
+    tokio::join!(sends, vanish);
+    let started = Instant::now();
+    while send("first").await != 201 {
+        assert!(started.elapsed() < Duration::from_secs(45), "still waiting");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // The log is read again, too.
+    redis.set(Weather::Cut);
+    send("second").await;
+    socket
+        .hear("message:new", |message| message["content"] == "second")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn while_postgresql_is_away_sockets_stay_and_are_told_to_try_again() {
+    for weather in [Weather::Cut, Weather::Frozen] {
+        let (cluster, database, _redis) = wired().await;
+        let ada = cluster.rest(0).register("ada").await.unwrap();
+        let bob = cluster.rest(0).register("bob").await.unwrap();
+        let ask = json!({"name": "Tea", "participantIds": [bob.id]});
+        let chat = ada.rest.post("/api/chats/group", ask).await.unwrap();
+        let mut socket = Socket::open(cluster.rest(0).base(), &ada.access_token)
+            .await
+            .unwrap();
+        socket.hear("connection:success", |_| true).await.unwrap();
+        let message = json!({"chatId": chat.str("id").unwrap(), "content": "tea?", "clientMessageId": "1"});
+        database.set(weather);
+        let refused = socket.ask("message:send", &message).await.unwrap();
+        assert_eq!(
+            (&refused["success"], &refused["code"], &refused["clientMessageId"]),
+            (&json!(false), &json!("SERVICE_UNAVAILABLE"), &json!("1")),
+            "{weather:?}"
+        );
+        assert!(refused["retryAfter"].is_u64(), "{refused}");
+        socket.hear("message:error", |_| true).await.unwrap();
+        database.set(Weather::Fine);
+        let started = Instant::now();
+        // The same socket, and the same message: whether or not it was written before, it is one.
+        loop {
+            let answer = socket.ask("message:send", &message).await.unwrap();
+            if answer["success"] == true {
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_secs(15), "{answer}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let path = format!("/api/chats/{}/messages", chat.str("id").unwrap());
+        let history = ada.rest.get(&path).await.unwrap().expect(200).unwrap();
+        let texts: Vec<&str> = history.body["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|message| message["contentType"] == "text")
+            .filter_map(|message| message["content"].as_str())
+            .collect();
+        assert_eq!(texts, ["tea?"], "{weather:?}");
+    }
 }

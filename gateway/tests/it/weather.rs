@@ -15,6 +15,8 @@ pub enum Weather {
     Cut,
     /// Connections stay and nothing moves: the service hangs.
     Frozen,
+    /// New connections work, and those of before stay silent for ever: the service moved, and its old machine vanished without a word.
+    Moved,
 }
 
 pub struct Wire {
@@ -32,7 +34,8 @@ impl Wire {
             while let Ok((near, _)) = listener.accept().await {
                 let mut weather = changes.subscribe();
                 spawn(async move {
-                    if *weather.borrow() == Weather::Cut {
+                    let met = *weather.borrow_and_update();
+                    if met == Weather::Cut {
                         return;
                     }
                     let Ok(far) = TcpStream::connect(target).await else {
@@ -40,8 +43,8 @@ impl Wire {
                     };
                     let (near_in, near_out) = near.into_split();
                     let (far_in, far_out) = far.into_split();
-                    let there = pass(near_in, far_out, weather.clone());
-                    let back = pass(far_in, near_out, weather.clone());
+                    let there = pass(near_in, far_out, met, weather.clone());
+                    let back = pass(far_in, near_out, met, weather.clone());
                     tokio::select! {
                         () = there => {}
                         () = back => {}
@@ -61,11 +64,13 @@ impl Wire {
 async fn pass(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
+    met: Weather,
     mut weather: watch::Receiver<Weather>,
 ) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let _ = weather.wait_for(|now| *now == Weather::Fine).await;
+        let passes = |now: &Weather| *now == Weather::Fine || *now == met && met == Weather::Moved;
+        let _ = weather.wait_for(passes).await;
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
