@@ -2,4 +2,5 @@
 //! client that the stack's seeds and the gateway's own tests speak through.
 
 pub mod client;
+pub mod crowd;
 pub mod dev_stack;

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpSocket, TcpStream},
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -25,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes that the kernel takes for us ahead of our reading.
 const WINDOW: u32 = 64 * 1024;
 
+/// A masked text frame announces a hundred bytes, and here are two of them.
+const HALF_A_FRAME: &[u8] = &[0x81, 0x80 | 100, 7, 7, 7, 7, b'4' ^ 7, b'2' ^ 7];
+
 type Line = WebSocketStream<TcpStream>;
 type Acks = Arc<Mutex<HashMap<u64, oneshot::Sender<Value>>>>;
 
@@ -36,11 +40,19 @@ pub struct Heard {
     pub at: Instant,
 }
 
+/// What the connection's task is asked to do.
+#[derive(Debug)]
+enum Say {
+    Frame(Message),
+    /// Half a frame, and then nothing ever again.
+    Half,
+}
+
 /// A socket that is connected. Dropping it breaks the connection without a word.
 #[derive(Debug)]
 pub struct Socket {
     heard: mpsc::UnboundedReceiver<Heard>,
-    says: mpsc::UnboundedSender<Message>,
+    says: mpsc::UnboundedSender<Say>,
     acks: Acks,
     next_ack: u64,
     reads: watch::Sender<bool>,
@@ -109,9 +121,7 @@ impl Socket {
     }
 
     pub fn emit(&self, name: &str, payload: &Value) {
-        let _ = self
-            .says
-            .send(Message::text(format!("42{}", json!([name, payload]))));
+        self.say(Message::text(format!("42{}", json!([name, payload]))));
     }
 
     /// Emit, and wait for the acknowledgement.
@@ -132,15 +142,18 @@ impl Socket {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, answers);
-        let _ = self
-            .says
-            .send(Message::text(format!("42{id}{}", json!([name, payload]))));
+        self.say(Message::text(format!("42{id}{}", json!([name, payload]))));
         ack
     }
 
     /// The next event; nothing if none comes in time, or if the connection is gone.
     pub async fn next(&mut self, within: Duration) -> Option<Heard> {
         timeout(within, self.heard.recv()).await.ok().flatten()
+    }
+
+    /// The next event; nothing when the connection has ended and everything from it has been taken.
+    pub async fn recv(&mut self) -> Option<Heard> {
+        self.heard.recv().await
     }
 
     /// The next event of this name that fits. Others before it are dropped.
@@ -173,10 +186,19 @@ impl Socket {
         timeout(within, gone).await.context("still connected")
     }
 
+    /// Break the connection in the middle of a frame. What was heard until then can still be taken.
+    pub fn break_off(&self) {
+        let _ = self.says.send(Say::Half);
+    }
+
+    fn say(&self, message: Message) {
+        let _ = self.says.send(Say::Frame(message));
+    }
+
     /// Say goodbye, as `socket.disconnect()` does.
     pub async fn leave(mut self) -> Result<()> {
-        let _ = self.says.send(Message::text("41"));
-        let _ = self.says.send(Message::Close(None));
+        self.say(Message::text("41"));
+        self.say(Message::Close(None));
         self.ended(PATIENCE).await
     }
 }
@@ -200,7 +222,7 @@ async fn text(line: &mut Line) -> Result<String> {
 
 async fn converse(
     line: Line,
-    mut said: mpsc::UnboundedReceiver<Message>,
+    mut said: mpsc::UnboundedReceiver<Say>,
     tells: mpsc::UnboundedSender<Heard>,
     acks: Acks,
     mut reads: watch::Receiver<bool>,
@@ -209,12 +231,20 @@ async fn converse(
     loop {
         let may_read = *reads.borrow();
         tokio::select! {
-            message = said.recv() => {
-                let Some(message) = message else { return };
-                if out.send(message).await.is_err() {
+            say = said.recv() => match say {
+                Some(Say::Frame(message)) => {
+                    if out.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                Some(Say::Half) => {
+                    if let Ok(mut line) = out.reunite(into) {
+                        let _ = line.get_mut().write_all(HALF_A_FRAME).await;
+                    }
                     return;
                 }
-            }
+                None => return,
+            },
             message = into.next(), if may_read => {
                 let Some(Ok(message)) = message else { return };
                 let Message::Text(text) = message else { continue };

@@ -33,6 +33,7 @@ mod ports;
 mod process;
 mod programs;
 mod progress;
+pub(crate) mod psql;
 mod services;
 mod state;
 mod table;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use super::place::Place;
 use super::ports;
 use super::process::{self, Farewell, Job, MARK, Running, clean_env};
 use super::programs::{OLDEST_POSTGRES, PostgresBin, postgres_bins};
+use super::psql;
 use super::state::State;
 
 pub(crate) const SERVICE: &str = "postgres";
@@ -355,35 +356,14 @@ impl Postgres {
     }
 
     fn psql(&self, user: &str, password: &str, database: &str, sql: &str) -> Result<String> {
-        let mut command = Command::new(self.bin.dir.join("psql"));
-        clean_env(&mut command);
-        command.args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            "127.0.0.1",
-            "-p",
-        ]);
-        command.args([&self.port.to_string(), "-U", user, "-d", database, "-f", "-"]);
-        // By environment, because everybody on the machine can read a command line.
-        command.env("PGPASSWORD", password).current_dir("/");
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot run psql")?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // When psql gives up early, its own message says more than our broken pipe.
-            let _ = stdin.write_all(sql.as_bytes());
+        psql::Login {
+            program: &self.bin.dir.join("psql"),
+            host: "127.0.0.1",
+            port: self.port,
+            user,
+            password,
+            database,
         }
-        let output = child.wait_with_output()?;
-        if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .run(sql)
     }
 }
