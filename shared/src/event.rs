@@ -79,8 +79,8 @@ events! {
     ReactionAdded(ReactionChanged) = "reaction_added";
     ReactionRemoved(ReactionChanged) = "reaction_removed";
     SessionEnded(SessionGone) = "session_ended";
-    /// To a person: a connection of theirs broke, and nobody knows what had arrived behind these places. Passing.
-    LineBroke(Vec<BrokenAt>) = "line_broke";
+    /// To a person: a connection of theirs broke, and may have missed something. Passing.
+    LineBroke(LineBroke) = "line_broke";
     /// To contacts. Passing.
     StatusChanged(StatusChanged) = "status_changed";
     /// To a chat. Passing.
@@ -98,12 +98,11 @@ pub struct AnswerFlushed {
     pub upto: crate::topic::Seq,
 }
 
-/// Behind this place of a chat, a connection may not have got what was written to it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct BrokenAt {
-    pub chat_id: ChatId,
-    pub after: crate::topic::Seq,
+pub struct LineBroke {
+    /// What was said from then on may not have arrived.
+    pub since: DateTime<Utc>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

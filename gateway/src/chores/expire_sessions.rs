@@ -1,4 +1,4 @@
-//! Remove login sessions that ended long ago.
+//! Remove login sessions that ended long ago, and what was noted about their broken connections.
 
 use std::sync::Arc;
 
@@ -8,5 +8,6 @@ use crate::{
 };
 
 pub(super) async fn expire_sessions(backend: Arc<Backend>) -> Result<()> {
-    sessions::sweep(&backend).await
+    sessions::sweep(&backend).await?;
+    sessions::broken_lines::forget_old(&backend).await
 }

@@ -27,4 +27,5 @@ mod receipts;
 mod search;
 mod shutdown;
 mod sick_services;
+mod two_tabs;
 mod weather;

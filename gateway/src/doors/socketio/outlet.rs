@@ -1,9 +1,6 @@
 //! What waits to be written to one socket.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
 use shared::{
     SessionId,
@@ -39,7 +36,18 @@ pub struct SocketOutlet {
 pub struct Ending {
     why: Arc<OnceLock<Disconnect>>,
     has_come: CancellationToken,
-    is_unclean: Arc<AtomicBool>,
+    parting: Arc<OnceLock<Parting>>,
+}
+
+/// What the end of a socket says about what was written to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// The client said goodbye: it wants nothing more.
+    Goodbye,
+    /// What was written arrived, and the client will come back.
+    Closed,
+    /// Nobody knows what arrived.
+    Broken,
 }
 
 impl Ending {
@@ -49,11 +57,9 @@ impl Ending {
         self.has_come.cancel();
     }
 
-    /// The client is gone by itself; it took everything that was written before, or nobody knows.
-    pub fn is_left(&self, clean: bool) {
-        if !clean {
-            self.is_unclean.store(true, Ordering::Relaxed);
-        }
+    /// The client is gone by itself.
+    pub fn is_left(&self, parting: Parting) {
+        let _ = self.parting.set(parting);
         self.has_come.cancel();
     }
 
@@ -64,9 +70,13 @@ impl Ending {
         }
     }
 
-    /// Did everything arrive that was written?
-    pub fn was_clean(&self) -> bool {
-        !self.is_unclean.load(Ordering::Relaxed) && self.why() != Some(Disconnect::Slow)
+    pub fn parting(&self) -> Parting {
+        match (self.why(), self.parting.get()) {
+            (Some(Disconnect::SessionEnded), _) => Parting::Goodbye,
+            (Some(Disconnect::Slow), _) => Parting::Broken,
+            (_, Some(parting)) => *parting,
+            (_, None) => Parting::Closed,
+        }
     }
 
     pub async fn has_come(&self) {

@@ -20,7 +20,7 @@ use super::{
     answer::{self, Named},
     incoming::{self, Backlog, Incoming},
     names,
-    outlet::{self, Ending, Item, SocketOutlet},
+    outlet::{self, Ending, Item, Parting, SocketOutlet},
     writer::{Ended, Writer},
 };
 use crate::{
@@ -30,7 +30,12 @@ use crate::{
     },
     error::Error,
     fanout::{ConnectionId, Listener},
-    features::{Caller, dispatch::dispatch, presence, sessions::open},
+    features::{
+        Caller,
+        dispatch::dispatch,
+        presence,
+        sessions::broken_lines::{self, Missed},
+    },
     telemetry::metrics::{CommandLabels, ReasonLabels},
 };
 
@@ -66,7 +71,7 @@ pub fn prepare(socket: &SocketRef, door: &Arc<Door>, caller: Caller, positions: 
         let (ending, door) = (ending.clone(), door.clone());
         move |socket: SocketRef, reason: DisconnectReason| {
             door.lines.forget(&socket.id.to_string());
-            ending.is_left(is_clean(reason));
+            ending.is_left(parting(reason));
             std::future::ready(())
         }
     });
@@ -81,15 +86,12 @@ pub fn prepare(socket: &SocketRef, door: &Arc<Door>, caller: Caller, positions: 
         .insert(Waiting(Arc::new(Mutex::new(Some(prepared)))));
 }
 
-/// Has the client taken everything that was written?
-fn is_clean(reason: DisconnectReason) -> bool {
-    matches!(
-        reason,
-        DisconnectReason::ClientNSDisconnect
-            | DisconnectReason::TransportClose
-            | DisconnectReason::ServerNSDisconnect
-            | DisconnectReason::ClosingServer
-    )
+fn parting(reason: DisconnectReason) -> Parting {
+    match reason {
+        DisconnectReason::ClientNSDisconnect | DisconnectReason::ServerNSDisconnect => Parting::Goodbye,
+        DisconnectReason::TransportClose | DisconnectReason::ClosingServer => Parting::Closed,
+        _ => Parting::Broken,
+    }
 }
 
 fn refuse(socket: &SocketRef, refused: Incoming) {
@@ -164,16 +166,21 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
             ending.comes(Disconnect::Unavailable);
         }
     }
-    let uncertain = if !ending.was_clean() || writer.is_behind() {
-        writer.uncertain()
+    let parting = if writer.is_behind() {
+        Parting::Broken
     } else {
-        writer.under_way()
+        ending.parting()
     };
-    if !uncertain.is_empty()
-        && let Err(error) = open::tell_again(&live.backend, &caller, &uncertain).await
-    {
-        warn!(?error, "Cannot note what has to be told again");
-    }
+    let missed = Missed {
+        from_now: parting != Parting::Goodbye,
+        behind: match parting {
+            Parting::Goodbye => writer.under_way(),
+            Parting::Closed => Vec::new(),
+            Parting::Broken => writer.uncertain(),
+        },
+    };
+    // Before it is closed: whoever comes back shall find it.
+    broken_lines::note(&live.backend, caller.user, missed).await;
     close(&door, socket, &ending).await;
 }
 

@@ -2,11 +2,12 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 use shared::{
     ChatId,
-    event::{BrokenAt, Kind},
+    event::{Kind, LineBroke},
     topic::{Seq, Topic},
 };
 use socketioxide::{SendError, SocketError, extract::SocketRef};
@@ -46,7 +47,8 @@ pub struct Writer {
     pub ending: Ending,
     /// Each chat has been told up to here.
     told: Positions,
-    /// Where this connection began to hear each chat.
+    /// When this connection began, and where it began to hear each chat.
+    began: DateTime<Utc>,
     opened_at: Positions,
     /// What happened while something earlier was being told.
     aside: VecDeque<Item>,
@@ -81,6 +83,7 @@ impl Writer {
         ending: Ending,
     ) -> Self {
         Self {
+            began: live.backend.clock.now(),
             live,
             caller,
             socket,
@@ -132,9 +135,6 @@ impl Writer {
         for (chat, upto) in &self.told {
             self.live.backend.arrivals.note(*chat, self.caller.user, *upto);
         }
-        if !opened.undelivered.is_empty() {
-            open::caught_up(&self.live.backend, &self.caller, &opened.undelivered).await?;
-        }
         Ok(())
     }
 
@@ -168,31 +168,40 @@ impl Writer {
         }
     }
 
-    /// A connection of the same person broke with something under way. What it may not have got, and what was said before this one
-    /// opened, nobody has told this one.
+    /// A connection of the same person broke. If this one opened since then, it may be the same client, and what was said between the two
+    /// nobody has told it.
     async fn make_up_for(&mut self, delivery: &Delivery) -> Result<(), Ended> {
-        let broken: Vec<BrokenAt> = delivery.read().unwrap_or_default();
-        let mut stretches = Vec::new();
-        for broken in broken {
-            if let Some(upto) = self.opened_at.get_mut(&broken.chat_id)
-                && broken.after < *upto
-            {
-                stretches.push(Stretch {
-                    chat: broken.chat_id,
-                    after: broken.after,
-                    upto: *upto,
-                });
-                // From here on it has been told that, too.
-                *upto = broken.after;
-            }
+        if delivery
+            .read()
+            .is_none_or(|broke: LineBroke| broke.since > self.began)
+        {
+            return Ok(());
         }
-        match self.tell_messages(&stretches).await {
+        match self.tell_what_was_said_before().await {
             Err(Ended::Failed(error)) => {
                 warn!(?error, "Cannot tell what a broken connection may have missed");
                 Ok(())
             }
             told => told,
         }
+    }
+
+    async fn tell_what_was_said_before(&mut self) -> Result<(), Ended> {
+        let mut stretches = Vec::new();
+        for place in open::places(&self.live.backend, &self.caller).await? {
+            if let Some(upto) = self.opened_at.get_mut(&place.chat)
+                && place.has_upto < *upto
+            {
+                stretches.push(Stretch {
+                    chat: place.chat,
+                    after: place.has_upto,
+                    upto: *upto,
+                });
+                // From here on it has been told that, too.
+                *upto = place.has_upto;
+            }
+        }
+        self.tell_messages(&stretches).await
     }
 
     /// Tell event by event what a client has missed since the place it named.

@@ -219,7 +219,7 @@ pub(super) async fn join(
          from unnest($2::uuid[], $3::uuid[]) as new (id, user_id)
          on conflict on constraint participants_once do update
          set role = excluded.role, joined_at = excluded.joined_at, left_at = null, joined_seq = excluded.joined_seq,
-             delivered_seq = excluded.delivered_seq, read_seq = excluded.read_seq, resend_seq = null",
+             delivered_seq = excluded.delivered_seq, read_seq = excluded.read_seq",
         chat.0,
         &ids,
         &users,

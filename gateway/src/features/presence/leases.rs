@@ -2,12 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use shared::UserId;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::{gone, status, store::Renewed};
-use crate::{error::Result, features::Backend};
+use crate::{
+    error::Result,
+    features::{Backend, sessions::broken_lines},
+};
 
 /// How often the lease is renewed and others are looked at. A lease lasts ten seconds (`store::LEASE`), so whoever was on a
 /// replica that died is offline everywhere after eleven, or thirteen if Redis was away, too.
@@ -51,6 +55,8 @@ pub async fn keep(backend: Arc<Backend>) {
 struct Changed {
     arrived: Vec<UserId>,
     gone: Vec<UserId>,
+    /// Whose connections broke with a replica, and for how long it had been silent.
+    broken: Vec<(TimeDelta, Vec<UserId>)>,
 }
 
 /// Redis does not know, or not for sure, who is here: say it all again. People come and go meanwhile, so each is looked at twice.
@@ -81,20 +87,29 @@ async fn register(backend: &Backend, changed: &mut Changed) -> Result<()> {
 async fn sweep(backend: &Backend, changed: &mut Changed) -> Result<()> {
     loop {
         let swept = backend.presence.leases.sweep().await?;
-        changed.gone.extend(swept.gone);
         if swept.is_done {
             return Ok(());
         }
+        changed.broken.push((
+            swept.silent_for,
+            swept.gone.iter().chain(&swept.elsewhere).copied().collect(),
+        ));
+        changed.gone.extend(swept.gone);
     }
 }
 
 /// Beside the lease, which must not wait for thousands of people to be looked up.
 fn tell(backend: &Arc<Backend>, changed: Changed) {
-    if changed.arrived.is_empty() && changed.gone.is_empty() {
+    if changed.arrived.is_empty() && changed.gone.is_empty() && changed.broken.is_empty() {
         return;
     }
     let for_later = backend.clone();
     backend.tasks.spawn("tell who came and went", async move {
+        for (silent_for, users) in changed.broken {
+            if let Err(error) = broken_lines::note_dead_replica(&for_later, &users, silent_for).await {
+                warn!(?error, "Cannot note that the connections of a replica broke");
+            }
+        }
         for user in changed.arrived {
             status::announce(&for_later, user, true).await;
         }

@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use redis::{FromRedisValue, Pipeline, Script, ScriptInvocation, aio::ConnectionManager};
 use shared::{UserId, account::Status};
 use uuid::Uuid;
@@ -48,20 +48,21 @@ if was_here == 1 and redis.call('SCARD', KEYS[1]) == 0 then return 1 end
 return 0
 ";
 
-// The people of one dead replica, some at a time: whoever asks first gets them.
+// The people of one dead replica, some at a time: whoever asks first gets them. Those who are nowhere now, those who are elsewhere, and
+// for how long nothing was heard of the replica.
 const SWEEP: &str = r"
 local now = tonumber(redis.call('TIME')[1])
-local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. now, 'LIMIT', 0, 1)[1]
-if not dead then return {1} end
+local dead, ends = unpack(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. now, 'WITHSCORES', 'LIMIT', 0, 1))
+if not dead then return {1, 0, {}, {}} end
 local people = redis.call('SPOP', ARGV[1] .. ':replica:' .. dead, ARGV[2])
-local gone = {0}
+local gone, elsewhere = {}, {}
 for _, user in ipairs(people) do
   local here = ARGV[1] .. ':here:' .. user
   redis.call('SREM', here, dead)
-  if redis.call('SCARD', here) == 0 then table.insert(gone, user) end
+  if redis.call('SCARD', here) == 0 then table.insert(gone, user) else table.insert(elsewhere, user) end
 end
 if #people == 0 then redis.call('ZREM', KEYS[1], dead) end
-return gone
+return {0, now - tonumber(ends), gone, elsewhere}
 ";
 
 #[derive(Debug, PartialEq, Eq)]
@@ -74,6 +75,9 @@ pub(super) enum Renewed {
 #[derive(Debug, Default)]
 pub(super) struct Swept {
     pub gone: Vec<UserId>,
+    pub elsewhere: Vec<UserId>,
+    /// How long ago the replica said for the last time that it lives.
+    pub silent_for: TimeDelta,
     pub is_done: bool,
 }
 
@@ -148,13 +152,14 @@ impl Leases {
             .key(format!("{}:replicas", self.prefix))
             .arg(&self.prefix)
             .arg(AT_ONCE);
-        let answer: Vec<String> = self.run(script).await?;
-        let (is_done, gone) = answer
-            .split_first()
-            .ok_or_else(|| Error::unavailable("an empty answer"))?;
+        let (is_done, overdue, gone, elsewhere): (u8, i64, Vec<String>, Vec<String>) =
+            self.run(script).await?;
+        let people = |names: Vec<String>| names.iter().filter_map(|user| user.parse().ok()).collect();
         Ok(Swept {
-            gone: gone.iter().filter_map(|user| user.parse().ok()).collect(),
-            is_done: is_done == "1",
+            gone: people(gone),
+            elsewhere: people(elsewhere),
+            silent_for: TimeDelta::seconds(overdue + LEASE.as_secs() as i64),
+            is_done: is_done == 1,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Login sessions: begun by logging in, prolonged by refreshing, ended by logging out or by being revoked.
 
+pub mod broken_lines;
 pub mod list;
 mod living;
 pub mod open;

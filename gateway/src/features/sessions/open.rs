@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use shared::{
     ChatId, MessageId,
-    event::{BrokenAt, Event},
     message::Message,
     problem::Reason,
     topic::{Seq, Topic},
@@ -39,9 +38,9 @@ pub struct Place {
     pub has_upto: Seq,
 }
 
-/// All chats that the caller is in now.
+/// All chats that the caller is in now. If a line of theirs broke a moment ago, they have nothing that was said since.
 pub async fn places(backend: &Backend, caller: &Caller) -> Result<Vec<Place>> {
-    store::places(&backend.db, caller.user).await
+    store::places(&backend.db, caller.user, backend.clock.now()).await
 }
 
 /// A stretch of a chat's history: what comes after one place, up to another.
@@ -90,22 +89,4 @@ pub async fn missed(backend: &Backend, caller: &Caller, stretch: Stretch) -> Res
     let told = log::after(&backend.db, Topic::Chat(stretch.chat), stretch.after, wanted).await?;
     let is_complete = i64::try_from(told.len()).is_ok_and(|count| count == wanted);
     Ok(is_complete.then_some(told))
-}
-
-/// The person has everything in these stretches now.
-pub async fn caught_up(backend: &Backend, caller: &Caller, stretches: &[Stretch]) -> Result<()> {
-    store::caught_up(&backend.db, caller.user, stretches).await
-}
-
-/// Nobody knows whether what was told from these places on has arrived: tell it again when the person comes back.
-/// And to those of their connections that opened before we knew.
-pub async fn tell_again(backend: &Backend, caller: &Caller, from: &[(ChatId, Seq)]) -> Result<()> {
-    store::tell_again(&backend.db, caller.user, from).await?;
-    let broken = from.iter().map(|(chat, after)| BrokenAt {
-        chat_id: *chat,
-        after: *after,
-    });
-    backend
-        .bus
-        .publish_passing([Topic::User(caller.user)], &Event::LineBroke(broken.collect()))
 }

@@ -158,12 +158,21 @@ pub(super) async fn remove_over(tx: &mut Tx, before: DateTime<Utc>) -> Result<u6
     Ok(sessions + tokens.execute(tx.conn()).await?.rows_affected())
 }
 
-pub(super) async fn places(db: &Db, user: UserId) -> Result<Vec<Place>> {
+pub(super) async fn places(db: &Db, user: UserId, now: DateTime<Utc>) -> Result<Vec<Place>> {
     let rows = sqlx::query!(
-        r#"select p.chat_id, least(p.delivered_seq, p.resend_seq) as "has_upto!"
-           from participants p join chats c on c.id = p.chat_id
+        r#"with broken as (select min(since) as since from broken_lines where user_id = $1 and until > $2)
+           select p.chat_id,
+                  least(p.delivered_seq, case when t.id is not null then greatest(p.joined_seq, coalesce(before.seq, 0)) end)
+                    as "has_upto!"
+           from participants p
+           join chats c on c.id = p.chat_id
+           cross join broken
+           left join topics t on t.id = p.chat_id and t.last_at > broken.since
+           left join lateral (select e.seq from events e where e.topic_id = t.id and e.at <= broken.since
+                              order by e.seq desc limit 1) as before on true
            where p.user_id = $1 and p.left_at is null and c.deleted_at is null"#,
         user.0,
+        now,
     );
     let places = rows.fetch_all(db.read()).await?.into_iter().map(|row| Place {
         chat: row.chat_id,
@@ -222,34 +231,59 @@ pub(super) async fn undelivered(
     Ok(ids.fetch_all(tx.conn()).await?)
 }
 
-/// Forget what was to be told again, as far as that has happened.
-pub(super) async fn caught_up(db: &Db, user: UserId, stretches: &[Stretch]) -> Result<()> {
-    let (chats, afters, _) = columns(stretches);
-    sqlx::query!(
-        "update participants p set resend_seq = null
-         from unnest($1::uuid[], $2::bigint[]) as stretch (chat_id, after)
-         where p.chat_id = stretch.chat_id and p.user_id = $3 and p.resend_seq = stretch.after",
-        &chats,
-        &afters,
+/// One connection broke at a moment, or behind places that are known to have been written. Says since when that is; nothing if there was
+/// nothing to miss.
+pub(super) async fn line_broke(
+    db: &Db,
+    user: UserId,
+    since: Option<DateTime<Utc>>,
+    behind: &[(ChatId, Seq)],
+    until: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>> {
+    let chats: Vec<_> = behind.iter().map(|(chat, _)| chat.0).collect();
+    let seqs: Vec<Seq> = behind.iter().map(|(_, seq)| *seq).collect();
+    let since = sqlx::query_scalar!(
+        "insert into broken_lines (user_id, since, until)
+         select $1, broken.since, $5
+         from (select least($2, (select min(e.at) - interval '1 microsecond'
+                                 from unnest($3::uuid[], $4::bigint[]) as behind (chat_id, seq)
+                                 join events e on e.topic_id = behind.chat_id and e.seq = behind.seq + 1)) as since) as broken
+         where broken.since is not null
+         on conflict (user_id, since) do update set until = excluded.until
+         returning since",
         user.0,
+        since,
+        &chats,
+        &seqs,
+        until,
+    );
+    Ok(since.fetch_optional(db.read()).await?)
+}
+
+/// Connections of many people broke.
+pub(super) async fn lines_broke(
+    db: &Db,
+    users: &[UserId],
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<()> {
+    let users: Vec<_> = users.iter().map(|user| user.0).collect();
+    sqlx::query!(
+        "insert into broken_lines (user_id, since, until)
+         select u.id, $2, $3 from users u where u.id = any($1)
+         on conflict (user_id, since) do update set until = excluded.until",
+        &users,
+        since,
+        until,
     )
     .execute(db.read())
     .await?;
     Ok(())
 }
 
-pub(super) async fn tell_again(db: &Db, user: UserId, from: &[(ChatId, Seq)]) -> Result<()> {
-    let chats: Vec<_> = from.iter().map(|(chat, _)| chat.0).collect();
-    let seqs: Vec<Seq> = from.iter().map(|(_, seq)| *seq).collect();
-    sqlx::query!(
-        "update participants p set resend_seq = least(p.resend_seq, broken.seq)
-         from unnest($1::uuid[], $2::bigint[]) as broken (chat_id, seq)
-         where p.chat_id = broken.chat_id and p.user_id = $3",
-        &chats,
-        &seqs,
-        user.0,
-    )
-    .execute(db.read())
-    .await?;
+pub(super) async fn forget_broken_lines(db: &Db, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!("delete from broken_lines where until < $1", now)
+        .execute(db.read())
+        .await?;
     Ok(())
 }
