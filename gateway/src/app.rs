@@ -22,6 +22,7 @@ use crate::{
         Backend, Settings,
         auth::{passwords::Passwords, tokens::AccessTokens},
         media::{blobs::Blobs, thumbnails::Thumbnails},
+        messages::send::{self, Sends},
         presence::{self, Presence},
         receipts::arrivals,
     },
@@ -114,6 +115,7 @@ impl App {
             health: Default::default(),
             presence: Presence::new(&bus, &config.redis.prefix, config.redis.timeout),
             arrivals: Default::default(),
+            sends: Sends::new(metrics.clone()),
             tasks: tasks.clone(),
             settings: Settings {
                 session_lifetime: config.auth.refresh_token_ttl,
@@ -137,6 +139,7 @@ impl App {
         tasks.spawn_underneath("publish to Redis", works.publisher.run());
         tasks.spawn_underneath("tell what is heard", hub.clone().run(works.heard));
         tasks.spawn_underneath("watch the log", hub.clone().watch_the_log());
+        tasks.spawn_underneath("send what waits", send::keep_sending(backend.clone()));
         tasks.spawn_underneath("keep the lease", presence::keep(backend.clone()));
         tasks.spawn_underneath("note what has arrived", arrivals::keep_noting(backend.clone()));
         tasks.spawn(

@@ -1,6 +1,7 @@
 //! PostgreSQL: the truth.
 
 mod constraint;
+mod lane;
 pub mod log;
 mod tx;
 
@@ -18,6 +19,7 @@ use tracing::{info, warn};
 
 pub use self::{
     constraint::OnConstraint,
+    lane::Lane,
     tx::{Place, Tx},
 };
 use crate::{

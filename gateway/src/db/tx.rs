@@ -135,66 +135,50 @@ impl Tx {
 
     /// Append an event to the log, at a place that was taken for it.
     pub async fn record_at(&mut self, place: Place, event: &Event) -> Result<()> {
-        self.record_held(place, event, None).await
-    }
-
-    /// The same, for an event that sockets of the login session `held_for` must not hear of before an answer has been written.
-    pub async fn record_held(
-        &mut self,
-        place: Place,
-        event: &Event,
-        held_for: Option<SessionId>,
-    ) -> Result<()> {
-        let kind = event.kind();
-        let body = placed(kind, event.body().map_err(Error::internal)?, place.seq);
-        sqlx::query!(
-            "insert into events (topic_id, seq, at, kind, body) values ($1, $2, $3, $4, $5)",
-            place.topic.id(),
-            place.seq,
-            place.at,
-            kind.name(),
-            body,
-        )
-        .execute(self.conn())
-        .await?;
-        self.recorded.push(Envelope {
-            topic: place.topic,
-            seq: place.seq,
-            kind: kind.name().into(),
-            held_for,
-            body: body.into(),
-        });
-        Ok(())
+        self.record_held([(place, event, None)]).await
     }
 
     /// Append many events to the log at once, each at a place that was taken for it.
     pub async fn record_all(&mut self, events: &[(Place, Event)]) -> Result<()> {
+        let events = events.iter().map(|(place, event)| (*place, event, None));
+        self.record_held(events).await
+    }
+
+    /// The same, for events that sockets of some login session must not hear of before an answer has been written.
+    pub async fn record_held<'a>(
+        &mut self,
+        events: impl IntoIterator<Item = (Place, &'a Event, Option<SessionId>)>,
+    ) -> Result<()> {
         let (mut topics, mut seqs, mut times) = (Vec::new(), Vec::new(), Vec::new());
         let (mut kinds, mut bodies) = (Vec::new(), Vec::new());
-        for (place, event) in events {
+        let mut sessions = Vec::new();
+        for (place, event, held_for) in events {
             let kind = event.kind();
-            topics.push(place.topic.id());
+            topics.push(place.topic);
             seqs.push(place.seq);
             times.push(place.at);
-            kinds.push(kind.name().to_owned());
+            kinds.push(kind.name());
             bodies.push(placed(kind, event.body().map_err(Error::internal)?, place.seq));
+            sessions.push(held_for);
         }
+        let ids: Vec<_> = topics.iter().map(|topic| topic.id()).collect();
         sqlx::query!(
             "insert into events (topic_id, seq, at, kind, body)
              select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[])",
-            &topics,
+            &ids,
             &seqs,
             &times,
-            &kinds,
+            &kinds as &[&str],
             &bodies,
         )
         .execute(self.conn())
         .await?;
-        let envelopes = events.iter().zip(bodies).map(|((place, event), body)| Envelope {
-            topic: place.topic,
-            seq: place.seq,
-            kind: event.kind().name().into(),
-            held_for: None,
+        let events = topics.into_iter().zip(seqs).zip(kinds).zip(sessions).zip(bodies);
+        let envelopes = events.map(|((((topic, seq), kind), held_for), body)| Envelope {
+            topic,
+            seq,
+            kind: kind.into(),
+            held_for,
             body: body.into(),
         });
         self.recorded.extend(envelopes);

@@ -48,6 +48,7 @@ pub struct Backend {
     pub health: health::Health,
     pub presence: presence::Presence,
     pub arrivals: receipts::Arrivals,
+    pub sends: messages::send::Sends,
     pub tasks: Tasks,
     pub settings: Settings,
     pub metrics: Arc<Metrics>,

@@ -33,6 +33,9 @@ pub struct Metrics {
     pub panics: Counter,
     pub events_recorded: Counter,
     pub commit_seconds: Histogram,
+    pub lane_waiting: Gauge,
+    pub lane_together: Histogram,
+    pub lane_refused: Family<ReasonLabels, Counter>,
     pub events_unpublished: Counter,
     pub bus_garbage: Counter,
     pub link_up: Gauge,
@@ -117,6 +120,9 @@ const REQUEST_BUCKETS: [f64; 12] = [
 /// A hash takes a quarter second; a queue of sixteen takes four.
 const PASSWORD_BUCKETS: [f64; 8] = [0.01, 0.1, 0.25, 0.5, 1.0, 4.0, 15.0, 120.0];
 
+/// From alone, when the system is idle, to as many as may share a transaction.
+const TOGETHER_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
 fn request_histogram() -> Histogram {
     Histogram::new(REQUEST_BUCKETS)
 }
@@ -141,6 +147,9 @@ impl Metrics {
         let panics = Counter::default();
         let events_recorded = Counter::default();
         let commit_seconds = request_histogram();
+        let lane_waiting = Gauge::default();
+        let lane_together = Histogram::new(TOGETHER_BUCKETS);
+        let lane_refused = Family::default();
         let events_unpublished = Counter::default();
         let bus_garbage = Counter::default();
         let link_up = Gauge::default();
@@ -198,6 +207,21 @@ impl Metrics {
             "Commits that record events",
             Unit::Seconds,
             commit_seconds.clone(),
+        );
+        registry.register(
+            "lane_waiting",
+            "Messages that wait to be written",
+            lane_waiting.clone(),
+        );
+        registry.register(
+            "lane_together",
+            "Messages that shared a transaction",
+            lane_together.clone(),
+        );
+        registry.register(
+            "lane_refused",
+            "Messages that were not written because too many wait (full) or they waited too long (late)",
+            lane_refused.clone(),
         );
         registry.register(
             "events_unpublished",
@@ -264,6 +288,9 @@ impl Metrics {
             panics,
             events_recorded,
             commit_seconds,
+            lane_waiting,
+            lane_together,
+            lane_refused,
             events_unpublished,
             bus_garbage,
             link_up,

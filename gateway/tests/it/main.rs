@@ -25,6 +25,7 @@ mod openapi;
 mod program;
 mod receipts;
 mod search;
+mod sends;
 mod shutdown;
 mod sick_services;
 mod two_tabs;

@@ -35,9 +35,12 @@ use crate::{
 
 /// The place of `user` in a chat that they are in. Who has left it is told so; for strangers there is no such chat.
 pub async fn member_place(tx: &mut Tx, user: UserId, chat: ChatId) -> Result<Place> {
-    let place = store::place_of(tx, user, chat)
-        .await?
-        .ok_or(Error::NotFound("chat"))?;
+    member(store::place_of(tx, user, chat).await?)
+}
+
+/// The place of somebody in a chat, if that is where they are now.
+pub fn member(place: Option<Place>) -> Result<Place> {
+    let place = place.ok_or(Error::NotFound("chat"))?;
     if place.is_member {
         Ok(place)
     } else {

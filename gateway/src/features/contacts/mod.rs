@@ -17,7 +17,9 @@ use shared::{
 };
 
 use self::store::{Entry, Relation};
-pub use self::store::{are_blocked, are_contacts, at_odds, audience, blocking, hidden_from};
+pub use self::store::{
+    are_blocked, are_contacts, at_odds, audience, blocked_pairs, blocking, hidden_from, hold_contacts,
+};
 use crate::{
     db::Tx,
     error::{Error, Result},

@@ -1,21 +1,54 @@
 //! Send a message to a chat.
 
+mod together;
+
+use std::sync::Arc;
+
 use shared::{
-    ChatId, MessageId,
+    ChatId, MessageId, SessionId, UserId,
     event::{AnswerFlushed, Event},
-    message::{ContentType, DeliveryStatus, Message, ReadCount, SendMessage},
+    message::{Message, SendMessage},
     problem::Reason,
+    text::{ClientKey, Metadata},
     topic::Topic,
 };
 
-use super::{may_speak, rules, store};
+use super::{rules, store};
 use crate::{
+    db::Lane,
     error::{Error, Result},
-    features::{Backend, Caller, Way, chats, presence, search},
+    features::{Backend, Caller, Way, presence, search},
     limits::Limited,
 };
 
-/// What became of it.
+/// How often to look for the first message with a key whose fate was not decided yet when we looked.
+const LOOKS: usize = 3;
+
+/// Where messages wait to be written, with others.
+pub type Sends = Lane<Arc<Draft>, Outcome>;
+
+/// A message that is to be sent, made harmless.
+#[derive(Debug)]
+pub struct Draft {
+    pub(super) sender: UserId,
+    pub(super) chat: ChatId,
+    pub(super) content: String,
+    pub(super) search_text: String,
+    pub(super) metadata: Metadata,
+    pub(super) reply_to: Option<MessageId>,
+    pub(super) key: Option<ClientKey>,
+    pub(super) held_for: Option<SessionId>,
+}
+
+/// What became of a draft.
+#[derive(Debug)]
+pub enum Outcome {
+    Sent(Box<Message>),
+    /// Its sender has used its key before, or is using it at this moment.
+    KeyIsTaken,
+}
+
+/// What became of a request to send.
 #[derive(Debug)]
 pub struct Sent {
     pub message: Message,
@@ -25,65 +58,41 @@ pub struct Sent {
 
 pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMessage) -> Result<Sent> {
     backend.limits.check(Limited::SendMessage, caller.user).await?;
-    let mut tx = backend.begin().await?;
-    let place = chats::member_place(&mut tx, caller.user, chat).await?;
-    // A retry is answered whatever became of the relation since.
-    if let Some(key) = &ask.client_message_id
-        && store::by_client_key(&mut tx, caller.user, key).await?.is_some()
-    {
-        drop(tx);
-        return replay(backend, caller, chat, &ask).await;
+    let draft = Arc::new(Draft::of(caller, chat, ask));
+    for _ in 0..LOOKS {
+        match backend.sends.ask(draft.clone(), draft.size()).await? {
+            Outcome::Sent(message) => {
+                presence::typing::stop(backend, caller.user, chat)?;
+                return Ok(Sent {
+                    message: *message,
+                    is_replay: false,
+                });
+            }
+            Outcome::KeyIsTaken => {
+                if let Some(message) = first_with_key(backend, &draft).await? {
+                    return Ok(Sent {
+                        message,
+                        is_replay: true,
+                    });
+                }
+            }
+        }
     }
-    may_speak(&mut tx, caller, &place).await?;
-    if let Some(original) = ask.reply_to_id
-        && !store::hold_original(&mut tx, original, chat).await?
-    {
-        return Err(Error::invalid("replyToId", "must be a message of this chat"));
-    }
-    let content = rules::harmless(&ask.content);
-    let frame = store::frame(&mut tx, &backend.settings, caller.user, chat, ask.reply_to_id).await?;
-    // From here on, others who want to say something in this chat wait.
-    let spot = tx.next_place(Topic::Chat(chat), backend.clock.now()).await?;
-    let message = Message {
-        id: MessageId::new(),
-        chat_id: chat,
-        sender_id: Some(caller.user),
-        sender: Some(frame.sender),
-        content,
-        content_type: ContentType::Text,
-        metadata: ask.metadata.clone().into(),
-        reply_to_id: ask.reply_to_id,
-        reply_to: frame.quote,
-        is_edited: false,
-        edited_at: None,
-        is_deleted: false,
-        deleted_at: None,
-        created_at: spot.at,
-        seq: spot.seq,
-        reactions: Vec::new(),
-        delivery_status: DeliveryStatus::Sent,
-        read_count: ReadCount {
-            total: frame.recipients,
-            read: 0,
-        },
-        attachments: [],
+    Err(Error::unavailable(
+        "somebody uses one key again and again at once",
+    ))
+}
+
+/// Send what waits, for ever.
+pub async fn keep_sending(backend: Arc<Backend>) {
+    let work = {
+        let backend = backend.clone();
+        move |drafts| {
+            let backend = backend.clone();
+            async move { together::send(&backend, drafts).await }
+        }
     };
-    let search_text = search::folded(&rules::text_of(&message.content));
-    if !store::insert(&mut tx, &message, &search_text, ask.client_message_id.as_ref()).await? {
-        // The key is taken, and the first message is the answer; or they are not in the chat any more. The place is given back with
-        // the transaction.
-        drop(tx);
-        return replay(backend, caller, chat, &ask).await;
-    }
-    let held_for = (caller.way == Way::Request).then_some(caller.session);
-    tx.record_held(spot, &Event::MessageSent(message.clone()), held_for)
-        .await?;
-    tx.commit().await?;
-    presence::typing::stop(backend, caller.user, chat)?;
-    Ok(Sent {
-        message,
-        is_replay: false,
-    })
+    backend.sends.run(&backend.tasks, work).await;
 }
 
 /// The answer to a request that sent this message has been written: the sender's own sockets may be told of it now.
@@ -98,18 +107,36 @@ pub fn answered(backend: &Backend, caller: &Caller, message: &Message) -> Result
         .publish_passing([Topic::User(caller.user)], &Event::AnswerFlushed(flushed))
 }
 
-async fn replay(backend: &Backend, caller: &Caller, chat: ChatId, ask: &SendMessage) -> Result<Sent> {
-    let Some(key) = &ask.client_message_id else {
-        return Err(Error::Forbidden(Reason::ChatLeft));
-    };
+/// A retry is answered with what was sent first, whatever became of the relation since.
+async fn first_with_key(backend: &Backend, draft: &Draft) -> Result<Option<Message>> {
+    let Some(key) = &draft.key else { return Ok(None) };
     let mut tx = backend.begin().await?;
-    let first = store::by_client_key(&mut tx, caller.user, key).await?;
-    match first {
-        Some((id, of_chat)) if of_chat == chat => Ok(Sent {
-            message: store::message(&mut tx, &backend.settings, id).await?,
-            is_replay: true,
-        }),
+    match store::by_client_key(&mut tx, draft.sender, key).await? {
+        Some((id, chat)) if chat == draft.chat => {
+            store::message(&mut tx, &backend.settings, id).await.map(Some)
+        }
         Some(_) => Err(Error::Conflict(Reason::ClientKeyReused)),
-        None => Err(Error::Forbidden(Reason::ChatLeft)),
+        None => Ok(None),
+    }
+}
+
+impl Draft {
+    fn of(caller: &Caller, chat: ChatId, ask: SendMessage) -> Self {
+        let content = rules::harmless(&ask.content);
+        Self {
+            sender: caller.user,
+            chat,
+            search_text: search::folded(&rules::text_of(&content)),
+            content,
+            metadata: ask.metadata,
+            reply_to: ask.reply_to_id,
+            key: ask.client_message_id,
+            held_for: (caller.way == Way::Request).then_some(caller.session),
+        }
+    }
+
+    /// About how much memory it takes up.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.content.len() + self.search_text.len() + self.metadata.json().len()
     }
 }

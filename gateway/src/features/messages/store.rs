@@ -1,3 +1,5 @@
+mod new;
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
@@ -11,100 +13,13 @@ use shared::{
 };
 use uuid::Uuid;
 
+pub(super) use self::new::{Sender, hold_originals, insert, senders};
 use super::{DELETED, DELETED_QUOTE};
 use crate::{
     db::{Place, Tx},
     error::{Error, Result},
     features::{Settings, accounts},
 };
-
-/// What a new message shows besides what its sender wrote. Asked before the chat is locked, so that nobody waits for it.
-pub(super) struct Frame {
-    pub sender: Person,
-    pub recipients: i64,
-    pub quote: Option<Quote>,
-}
-
-pub(super) async fn frame(
-    tx: &mut Tx,
-    settings: &Settings,
-    sender: UserId,
-    chat: ChatId,
-    original: Option<MessageId>,
-) -> Result<Frame> {
-    let row = sqlx::query!(
-        r#"select u.username as "username: String", u.display_name, u.avatar_key,
-                  (select count(*) from participants p
-                   where p.chat_id = $2 and p.left_at is null and p.user_id <> $1) as "recipients!"
-           from users u where u.id = $1"#,
-        sender.0,
-        chat.0,
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    let quote = match original {
-        Some(original) => {
-            let original = message(tx, settings, original).await?;
-            Some(Quote {
-                id: original.id,
-                sender_id: original.sender_id,
-                sender: original.sender,
-                content: if original.is_deleted {
-                    DELETED_QUOTE.to_owned()
-                } else {
-                    original.content
-                },
-                content_type: original.content_type,
-                created_at: original.created_at,
-            })
-        }
-        None => None,
-    };
-    Ok(Frame {
-        sender: Person {
-            id: sender,
-            username: row.username,
-            display_name: Some(row.display_name),
-            avatar_url: row.avatar_key.map(|key| settings.image_url(&key)),
-        },
-        recipients: row.recipients,
-        quote,
-    })
-}
-
-/// Keep the new message. Says no if its sender used the key before, or is not in the chat any more: the right to send is looked at
-/// behind the chat's lock, by the statement that uses it.
-pub(super) async fn insert(
-    tx: &mut Tx,
-    message: &Message,
-    search_text: &str,
-    key: Option<&ClientKey>,
-) -> Result<bool> {
-    let added = sqlx::query!(
-        "with added as (
-           insert into messages
-             (id, chat_id, seq, sender_id, client_key, content, content_type, metadata, reply_to_id, created_at, search_text)
-           select $1, $2, $3, $4, $5, $6, $7, $8::text::json, $9, $10, $11
-           where exists (select from participants p join chats c on c.id = p.chat_id
-                         where p.chat_id = $2 and p.user_id = $4 and p.left_at is null and c.deleted_at is null)
-           on conflict on constraint messages_client_key do nothing
-           returning chat_id, created_at
-         )
-         update chats set last_message_at = added.created_at from added where chats.id = added.chat_id",
-        message.id.0,
-        message.chat_id.0,
-        message.seq,
-        message.sender_id.map(|id| id.0),
-        key.map(|key| &**key),
-        message.content,
-        message.content_type as ContentType,
-        message.metadata.get(),
-        message.reply_to_id.map(|id| id.0),
-        message.created_at,
-        search_text,
-    );
-    Ok(added.execute(tx.conn()).await?.rows_affected() == 1)
-}
 
 pub(super) async fn by_client_key(
     tx: &mut Tx,
@@ -120,17 +35,6 @@ pub(super) async fn by_client_key(
         .fetch_optional(tx.conn())
         .await?
         .map(|row| (row.id, row.chat_id)))
-}
-
-/// Is the message in the chat? Then it is neither edited nor deleted until the end of the transaction, so that deleting it finds
-/// every copy of its text.
-pub(super) async fn hold_original(tx: &mut Tx, message: MessageId, chat: ChatId) -> Result<bool> {
-    let found = sqlx::query_scalar!(
-        r#"select 1 as "found!" from messages where id = $1 and chat_id = $2 for share"#,
-        message.0,
-        chat.0
-    );
-    Ok(found.fetch_optional(tx.conn()).await?.is_some())
 }
 
 pub(super) async fn chat_of(tx: &mut Tx, message: MessageId) -> Result<Option<ChatId>> {
