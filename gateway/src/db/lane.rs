@@ -13,7 +13,10 @@ use std::{
     collections::VecDeque,
     fmt,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,7 +25,7 @@ use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
     time::Instant,
 };
-use tracing::error;
+use tracing::{error, info, warn};
 
 use crate::{
     error::{Error, Result},
@@ -51,6 +54,8 @@ pub struct Lane<A, B> {
     queue: Mutex<Queue<A, B>>,
     some: Notify,
     berths: Arc<Semaphore>,
+    /// Some had to be refused, and the queue has not been empty since.
+    is_overloaded: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
@@ -79,6 +84,7 @@ where
             }),
             some: Notify::new(),
             berths: Arc::new(Semaphore::new(BERTHS)),
+            is_overloaded: AtomicBool::new(false),
             metrics,
         }
     }
@@ -139,6 +145,9 @@ where
         loop {
             self.refuse_overdue();
             let together = self.let_out(|together, _| together < TOGETHER);
+            if self.queue().waiting.is_empty() && self.is_overloaded.swap(false, Ordering::Relaxed) {
+                info!("All that is asked is written again");
+            }
             if !together.is_empty() {
                 return together;
             }
@@ -170,6 +179,12 @@ where
     }
 
     fn refused(&self, reason: &'static str) {
+        if !self.is_overloaded.swap(true, Ordering::Relaxed) {
+            warn!(
+                reason,
+                "More is asked than PostgreSQL writes, some of it is refused"
+            );
+        }
         self.metrics
             .lane_refused
             .get_or_create(&ReasonLabels { reason })

@@ -7,7 +7,7 @@ use shared::{
     topic::{Seq, Topic},
 };
 use tokio::sync::watch;
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
 use super::{ConnectionId, Delivery, Hub, membership};
 use crate::{
@@ -123,7 +123,10 @@ impl Hub {
                 self.0.metrics.gaps_filled.inc();
                 self.accept(Arc::new(envelope));
             }
-            debug!(?topic, count, "Read the log");
+            if count > 0 && self.0.gaps.wanted.borrow().0 {
+                // While the link is down this is how everything is told, and the link has said so.
+                info!(?topic, count, "Told from the log what did not come over the bus");
+            }
             if i64::try_from(count).unwrap_or(i64::MAX) < AT_ONCE {
                 return Ok(());
             }

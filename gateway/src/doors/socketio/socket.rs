@@ -7,7 +7,7 @@ use std::{
 
 use rand::Rng;
 use serde_json::json;
-use shared::disconnect::Disconnect;
+use shared::{UserId, disconnect::Disconnect};
 use socketioxide::{
     extract::{SocketRef, State},
     socket::DisconnectReason,
@@ -129,7 +129,7 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
         ending,
     } = prepared;
     let live = &door.live;
-    let _counted = Counted::new(&door, &socket, &ending);
+    let _counted = Counted::new(&door, caller.user, &socket, &ending);
     let (room, items) = mpsc::channel(outlet::ROOM);
     let listener = Listener {
         id: ConnectionId::new(),
@@ -187,15 +187,17 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
 /// A socket, as long as it is counted. However its task ends, be it by a panic, nothing of it stays behind.
 struct Counted {
     door: Arc<Door>,
+    user: UserId,
     sid: String,
     ending: Ending,
 }
 
 impl Counted {
-    fn new(door: &Arc<Door>, socket: &SocketRef, ending: &Ending) -> Self {
+    fn new(door: &Arc<Door>, user: UserId, socket: &SocketRef, ending: &Ending) -> Self {
         door.live.backend.metrics.connections.inc();
         Self {
             door: door.clone(),
+            user,
             sid: socket.id.to_string(),
             ending: ending.clone(),
         }
@@ -207,7 +209,11 @@ impl Drop for Counted {
         // Only if it was not closed in order.
         self.door.lines.cut(&self.sid);
         self.ending.comes_if_open(Disconnect::Unavailable);
-        let reason = self.ending.why().map_or("left", Disconnect::name);
+        let why = self.ending.why();
+        if why == Some(Disconnect::Slow) {
+            warn!(user = %self.user, "A connection was closed because its client reads too slowly; it may come back");
+        }
+        let reason = why.map_or("left", Disconnect::name);
         let metrics = &self.door.live.backend.metrics;
         metrics.connections.dec();
         metrics
