@@ -41,8 +41,14 @@ pub fn start(tasks: &Tasks, backend: &Arc<Backend>) {
         backend,
         condense_messages::condense_messages,
     );
-    let blobs = backend.blobs.clone();
-    tasks.spawn("make the bucket", async move { blobs.ensure_bucket().await });
+    let (blobs, stop) = (backend.blobs.clone(), tasks.clone());
+    tasks.spawn("make the bucket", async move {
+        tokio::select! {
+            () = blobs.ensure_bucket() => {}
+            // Whoever leaves does not wait for a storage that is away.
+            () = stop.closing() => {}
+        }
+    });
 }
 
 fn every<F>(

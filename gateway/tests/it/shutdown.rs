@@ -75,3 +75,16 @@ async fn idle_connections_do_not_hold_up_the_stop() {
         started.elapsed()
     );
 }
+
+#[tokio::test]
+async fn a_storage_that_is_away_does_not_hold_up_the_stop() {
+    let mut cluster = Cluster::with(|config| {
+        "http://127.0.0.1:1".clone_into(&mut config.storage.endpoint);
+        config.http.shutdown_timeout = Duration::from_secs(3_600);
+    })
+    .await;
+    let leave = cluster.replicas.remove(0).stop();
+    tokio::time::timeout(Duration::from_secs(60), leave)
+        .await
+        .expect("it waits for the storage");
+}
