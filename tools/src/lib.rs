@@ -4,3 +4,4 @@
 pub mod client;
 pub mod crowd;
 pub mod dev_stack;
+pub mod faults;

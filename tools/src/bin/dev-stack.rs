@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use tools::dev_stack::place::Place;
 use tools::dev_stack::{doctor, down, env, logs, reset, s3, seed, sqlx, status, test, up};
+use tools::faults;
 
 /// The whole messenger on this machine: PostgreSQL, Redis, S3, two gateways and a sticky balancer.
 #[derive(Debug, Parser)]
@@ -35,8 +37,10 @@ enum Verb {
     Doctor,
     /// People, contacts, groups and history to play with.
     Seed,
-    /// Everything that CI runs, or only the steps named: lint, unit, network, contract, deps.
+    /// Everything that CI runs, or only the steps named: lint, unit, network, contract, faults, deps.
     Test { steps: Vec<String> },
+    /// Break a system of its own in every way, under traffic, and judge what its clients were told.
+    Faults(Faults),
     /// Refresh the committed query data in `.sqlx/` after a change of SQL or schema.
     Sqlx {
         /// Change nothing, and fail when there is something to change.
@@ -76,6 +80,59 @@ struct Logs {
     /// Go on printing what comes.
     #[arg(short, long)]
     follow: bool,
+}
+
+#[derive(Args, Debug)]
+struct Faults {
+    /// What is broken when follows from it. [default: another one each time]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many episodes.
+    #[arg(long, default_value_t = 15, value_name = "N")]
+    episodes: u64,
+    /// Only the episode of this number.
+    #[arg(long, conflicts_with = "episodes", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    episode: Option<u64>,
+    /// As many episodes as fit into this time: `1h`, `90s`.
+    #[arg(long = "for", conflicts_with_all = ["episodes", "episode"], value_parser = humantime::parse_duration, value_name = "TIME")]
+    time: Option<Duration>,
+    #[arg(long, default_value_t = 3)]
+    replicas: usize,
+    /// How many people talk.
+    #[arg(long, default_value_t = 24)]
+    people: usize,
+    /// How late a message may be that is promised at once.
+    #[arg(long, default_value = "2500ms", value_parser = humantime::parse_duration, value_name = "TIME")]
+    patience: Duration,
+    /// Write a page about it.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Build the gateway with optimisation.
+    #[arg(long)]
+    release: bool,
+}
+
+impl Faults {
+    fn options(self) -> faults::Options {
+        let length = match (self.time, self.episode) {
+            (Some(time), _) => faults::Length::For(time),
+            (None, Some(number)) => faults::Length::Episode(number),
+            (None, None) => faults::Length::Episodes(self.episodes),
+        };
+        let by_the_clock = || {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            u64::from(now.unwrap_or_default().subsec_micros())
+        };
+        faults::Options {
+            seed: self.seed.unwrap_or_else(by_the_clock),
+            length,
+            replicas: self.replicas,
+            people: self.people,
+            patience: self.patience,
+            report: self.report,
+            release: self.release,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -121,6 +178,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Doctor => doctor::run(&place),
         Verb::Seed => seed::run(&place),
         Verb::Test { steps } => test::run(&place, &steps),
+        Verb::Faults(asked) => faults::run(&place, &asked.options()),
         Verb::Sqlx { check } => sqlx::run(&place, check),
         Verb::Env => env::run(&place),
         Verb::ServeS3(_) => Ok(()),

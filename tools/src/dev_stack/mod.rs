@@ -17,26 +17,26 @@ pub mod up;
 
 mod balancer;
 mod cluster;
-mod gateway;
-mod postgres;
-mod redis;
+pub(crate) mod gateway;
+pub(crate) mod postgres;
+pub(crate) mod redis;
 pub mod s3;
 mod test_services;
 
 mod apt;
 mod cargo;
-mod http_probe;
-mod lock;
+pub(crate) mod http_probe;
+pub(crate) mod lock;
 mod os_user;
 pub mod place;
-mod ports;
-mod process;
+pub(crate) mod ports;
+pub(crate) mod process;
 mod programs;
-mod progress;
+pub(crate) mod progress;
 pub(crate) mod psql;
-mod services;
-mod state;
-mod table;
+pub(crate) mod services;
+pub(crate) mod state;
+pub(crate) mod table;
 mod welcome;
 
 pub use test_services::{TestServices, test_services};

@@ -28,6 +28,11 @@ impl Place {
         Self::at(self.workspace.clone(), &self.dir.join("test"))
     }
 
+    /// The private services of a fault run.
+    pub fn faults(&self) -> Result<Self> {
+        Self::at(self.workspace.clone(), &self.dir.join("faults"))
+    }
+
     fn at(workspace: PathBuf, dir: &Path) -> Result<Self> {
         let create = || -> std::io::Result<PathBuf> {
             for each in [dir, &dir.join("run"), &dir.join("logs")] {

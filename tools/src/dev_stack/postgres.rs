@@ -288,6 +288,17 @@ fn servers_in(data: &Path) -> Vec<i32> {
         .collect()
 }
 
+/// Send a signal to the server and all that work for it, the server first: nobody new is born meanwhile.
+pub(crate) fn signal_all(place: &Place, signal: Signal) -> Result<()> {
+    let base = super::cluster::base(place, os_user::for_postgres()?.as_ref())?;
+    let server = Running::find(place, SERVICE).context("PostgreSQL does not run")?;
+    server.signal(signal);
+    for pid in servers_in(&base.join("data")) {
+        process::signal_pid(pid, signal);
+    }
+    Ok(())
+}
+
 /// The postmaster is awake: it says whether it speaks TLS, which is the first thing that clients ask.
 pub(crate) fn is_well(port: u16) -> bool {
     let ask = || -> std::io::Result<bool> {
@@ -337,6 +348,14 @@ impl Postgres {
             .context("cannot create the role and the database")?;
         self.cluster.furnished = true;
         self.cluster.save(base)
+    }
+
+    /// An empty database of the usual name, whoever is in the one that was there.
+    pub(crate) fn begin_anew(&self) -> Result<()> {
+        let sql = format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE);\nCREATE DATABASE {DATABASE};\n");
+        self.run_in("postgres", &sql)
+            .context("cannot make the database anew")?;
+        Ok(())
     }
 
     /// Drop what killed tests have left behind. Only for a server that nobody knows yet.

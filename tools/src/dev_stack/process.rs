@@ -135,7 +135,7 @@ impl Running {
         self.job == job.fingerprint()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if self.is_alive() {
             signal_pid(self.pid, signal);
         }
@@ -208,7 +208,7 @@ pub(crate) fn stop(place: &Place, service: &str, farewell: Farewell) -> Result<b
     }
 }
 
-fn gone_within(running: &Running, patience: Duration) -> bool {
+pub(crate) fn gone_within(running: &Running, patience: Duration) -> bool {
     let began = Instant::now();
     while running.is_alive() {
         if began.elapsed() > patience {
@@ -329,7 +329,7 @@ pub(crate) fn mark(place: &Place, service: &str) -> String {
     format!("{}:{service}", place.dir.display())
 }
 
-fn signal_pid(pid: i32, signal: Signal) {
+pub(crate) fn signal_pid(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = kill_process(pid, signal);
     }

@@ -1,11 +1,11 @@
 //! A private Redis. It keeps nothing on disk: for the messenger it is a doorbell, not a memory.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
 
 use super::place::Place;
@@ -80,6 +80,20 @@ pub(crate) fn is_ready(port: u16) -> bool {
         Ok(&answer == b"+PONG")
     };
     ask().unwrap_or(false)
+}
+
+/// Say something to it, in words without spaces, and take the first line of the answer.
+pub(crate) fn say(port: u16, command: &str) -> Result<String> {
+    let wait = Duration::from_secs(2);
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), wait)?;
+    stream.set_read_timeout(Some(wait))?;
+    write!(stream, "{command}\r\n")?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    match answer.trim_end().strip_prefix('-') {
+        Some(error) => bail!("Redis says to {command}: {error}"),
+        None => Ok(answer.trim_end().to_owned()),
+    }
 }
 
 /// `Redis server v=7.0.15 …`: the setting came with 6.2.

@@ -14,7 +14,7 @@ use super::table::Rows;
 use super::test_services;
 
 /// The steps in their order: the quick ones first.
-const STEPS: [(&str, &str); 5] = [
+const STEPS: [(&str, &str); 6] = [
     ("lint", "formatting and clippy"),
     ("unit", "tests beside the code, and those in the documentation"),
     (
@@ -25,6 +25,7 @@ const STEPS: [(&str, &str); 5] = [
         "contract",
         "the query data, the official clients, and the dev stack itself",
     ),
+    ("faults", "a short run of faults under traffic, always the same"),
     ("deps", "licences, sources and advisories of what we depend on"),
 ];
 

@@ -198,12 +198,7 @@ impl Life {
                 wish = self.wishes.recv() => match wish {
                     Some(Wish::Read(reads)) => socket.reads(reads),
                     Some(Wish::BreakOff) => socket.break_off(),
-                    Some(Wish::StayAway(away)) => {
-                        self.is_away = away;
-                        if away {
-                            socket.break_off();
-                        }
-                    }
+                    Some(Wish::StayAway(away)) => self.is_away = away,
                     None => return End::Over,
                 },
                 () = sleep_until(wake_up) => self.act(&mut socket).await,

@@ -143,7 +143,7 @@ impl Device {
         let _ = self.wishes.send(Wish::BreakOff);
     }
 
-    /// Break the connection and do not come back, or do come back.
+    /// When the connection breaks, do not come back; or do, now.
     pub fn stay_away(&self, away: bool) {
         let _ = self.wishes.send(Wish::StayAway(away));
     }

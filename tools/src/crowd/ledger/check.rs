@@ -7,7 +7,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Breach, Client, Connection, Entry, Finding, Kept, Truth, What, Who};
+use super::{Breach, Client, Connection, Entry, Finding, Kept, Stay, Truth, What, Who};
 
 /// Everything that is not as promised. `who` lists all clients.
 pub fn check(history: &[Entry], who: &[Who], truth: &Truth) -> Vec<Finding> {
@@ -250,19 +250,37 @@ impl<'a> Case<'a> {
 
     /// Whether one client has in the end what its person should have.
     fn what_arrived(&self, client: Client) -> Vec<Finding> {
-        let mut has = HashSet::new();
+        let (mut told, mut read) = (HashSet::new(), HashSet::new());
         for entry in self.history.iter().filter(|entry| entry.client == client) {
-            if let What::Told { message, .. } | What::Read { message, .. } = entry.what {
-                has.insert(message);
-            }
+            match entry.what {
+                What::Told { message, .. } => told.insert(message),
+                What::Read { message, .. } => read.insert(message),
+                _ => continue,
+            };
         }
+        let who = &self.who[client];
+        let is_alone = self.who.iter().filter(|other| other.user == who.user).count() == 1;
         let mut findings = Vec::new();
         for (chat, kept) in self.all() {
             let expected = self.is_member(client, chat, kept.seq) && kept.seq > self.begins(client, chat);
-            if expected && !has.contains(&kept.message) {
-                let detail = format!("place {}, key {:?}", kept.seq, kept.key);
-                findings.push(finding(Breach::NotTold, chat, kept.message, Some(client), detail));
+            if !expected || told.contains(&kept.message) {
+                continue;
             }
+            // Whoever was let in again may read what was said before, and is not told of it.
+            let is_caught_up_with = !who.resumes
+                && is_alone
+                && kept.sender != Some(who.user)
+                && self
+                    .stays(client, chat)
+                    .last()
+                    .is_some_and(|stay| stay.covers(kept.seq));
+            let breach = match read.contains(&kept.message) {
+                false => Breach::NotTold,
+                true if is_caught_up_with => Breach::NotCaughtUp,
+                true => continue,
+            };
+            let detail = format!("place {}, key {:?}", kept.seq, kept.key);
+            findings.push(finding(breach, chat, kept.message, Some(client), detail));
         }
         findings
     }
@@ -335,11 +353,14 @@ impl<'a> Case<'a> {
     }
 
     fn is_member(&self, client: Client, chat: Uuid, seq: i64) -> bool {
+        self.stays(client, chat).any(|stay| stay.covers(seq))
+    }
+
+    /// When a client's person was in a chat, the first time first.
+    fn stays(&self, client: Client, chat: Uuid) -> impl Iterator<Item = &Stay> {
         let user = self.who[client].user;
         let stays = self.truth.stays.get(&chat).into_iter().flatten();
-        stays
-            .filter(|stay| stay.user == user)
-            .any(|stay| stay.covers(seq))
+        stays.filter(move |stay| stay.user == user)
     }
 
     /// Whoever is let in again may read what was said meanwhile, on connections that they open then.

@@ -53,12 +53,26 @@ pub fn delays(history: &[Entry]) -> Vec<Delay> {
     history.iter().filter_map(delay).collect()
 }
 
-/// Everything that the history of a run says about one finding, for people.
+/// Everything that a history says about one finding, for people.
 pub fn story(history: &[Entry], finding: &Finding) -> Vec<Entry> {
+    let about = story_of(history, finding.message, finding.client.unwrap_or(Client::MAX));
+    let more = history.iter().filter(|entry| match entry.what {
+        What::Begins { chat, .. } => chat == finding.chat && Some(entry.client) == finding.client,
+        What::Readmits { chat, .. } => chat == finding.chat,
+        _ => false,
+    });
+    let mut told: Vec<Entry> = about.into_iter().chain(more.cloned()).collect();
+    told.sort_by_key(|entry| entry.at);
+    told
+}
+
+/// How a message came to everybody, and the connections of the client that it is about.
+pub fn story_of(history: &[Entry], message: Uuid, client: Client) -> Vec<Entry> {
+    let about = message;
     let keys: HashSet<&str> = history
         .iter()
         .filter_map(|entry| match &entry.what {
-            What::Acknowledged { key, message, .. } if *message == finding.message => Some(key.as_str()),
+            What::Acknowledged { key, message, .. } if *message == about => Some(key.as_str()),
             _ => None,
         })
         .collect();
@@ -67,11 +81,10 @@ pub fn story(history: &[Entry], finding: &Finding) -> Vec<Entry> {
             keys.contains(key.as_str())
         }
         What::Acknowledged { message, .. } | What::Told { message, .. } | What::Read { message, .. } => {
-            *message == finding.message
+            *message == about
         }
-        What::Opened { .. } | What::Closed { .. } => Some(entry.client) == finding.client,
-        What::Begins { chat, .. } => *chat == finding.chat && Some(entry.client) == finding.client,
-        What::Readmits { chat, .. } => *chat == finding.chat,
+        What::Opened { .. } | What::Closed { .. } => entry.client == client,
+        What::Begins { .. } | What::Readmits { .. } => false,
     };
     history.iter().filter(is_about).cloned().collect()
 }

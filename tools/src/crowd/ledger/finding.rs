@@ -13,6 +13,8 @@ pub enum Breach {
     Lost,
     /// The history knows it, and a member's client has it neither from its connections nor from reading.
     NotTold,
+    /// It was not told to somebody whose only client names no positions when it comes back: reading alone had it.
+    NotCaughtUp,
     /// It was sent while a connection was open, and never came over it, although later ones did or the connection lasted.
     Hole,
     /// It came behind one that stands behind it.
@@ -46,6 +48,7 @@ impl fmt::Display for Breach {
         f.write_str(match self {
             Self::Lost => "lost",
             Self::NotTold => "not told",
+            Self::NotCaughtUp => "not caught up",
             Self::Hole => "hole",
             Self::Disorder => "out of order",
             Self::SentTwice => "sent twice",

@@ -18,7 +18,7 @@ use std::{
 use uuid::Uuid;
 
 pub use check::check;
-pub use evidence::{Delay, delays, story};
+pub use evidence::{Delay, delays, story, story_of};
 pub use finding::{Breach, Finding};
 
 /// A running client: a person may have several.
@@ -92,7 +92,9 @@ pub struct Truth {
 pub struct Kept {
     pub message: Uuid,
     pub seq: i64,
-    /// The key that its sender gave it; nothing for what the system says.
+    /// Nobody, for what the system says.
+    pub sender: Option<Uuid>,
+    /// The key that its sender gave it.
     pub key: Option<String>,
 }
 

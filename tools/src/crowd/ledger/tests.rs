@@ -29,6 +29,7 @@ impl Tale {
         let kept = |place: usize| Kept {
             message: ids[place],
             seq: 11 + place as i64,
+            sender: Some(users[ALICE]),
             key: Some(key(place)),
         };
         let stay = |client: Client| Stay {
@@ -190,6 +191,41 @@ fn what_somebody_has_neither_heard_nor_read_is_not_told() {
 }
 
 #[test]
+fn a_client_without_positions_is_caught_up_with_all_the_same() {
+    let mut tale = Tale::new();
+    tale.resumes = false;
+    tale.opens(ALICE, 0).opens(BEN, 1);
+    tale.sends(0)
+        .answers(0)
+        .tells(ALICE, 0, 0)
+        .tells(BEN, 1, 0)
+        .closes(BEN, 1);
+    tale.sends(1).answers(1).tells(ALICE, 0, 1);
+    tale.opens(BEN, 2);
+    tale.sends(2).answers(2).tells(ALICE, 0, 2).tells(BEN, 2, 2);
+    let (chat, message) = (tale.chat, tale.messages[1]);
+    tale.then(
+        BEN,
+        What::Read {
+            chat,
+            message,
+            seq: 12,
+        },
+    );
+    assert_eq!(tale.breaches(), [Breach::NotCaughtUp]);
+
+    let user = tale.users[BEN];
+    let stays = tale.truth.stays.get_mut(&tale.chat).expect("the chat");
+    stays[BEN].before = Some(13);
+    stays.push(Stay {
+        user,
+        after: 12,
+        before: None,
+    });
+    assert_eq!(tale.findings(), [], "it was in an earlier life");
+}
+
+#[test]
 fn a_client_expects_nothing_before_it_begins() {
     let mut tale = Tale::all_is_well();
     let chat = tale.chat;
@@ -256,6 +292,7 @@ fn a_send_is_one_message() {
     tale.kept().push(Kept {
         message,
         seq: 14,
+        sender: None,
         key: Some(key(2)),
     });
     assert!(tale.breaches().contains(&Breach::SentTwice), "in the history");
