@@ -1,5 +1,6 @@
 //! The sticky balancer in front of the replicas: HAProxy, on the address that clients know.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -19,6 +20,9 @@ use super::state::State;
 
 pub(crate) const SERVICE: &str = "balancer";
 pub(crate) const FAREWELL: Farewell = &[(Signal::TERM, Duration::from_secs(3))];
+
+/// The one that production runs, too.
+const CONFIGURATION: &str = include_str!("../../operate/balancer/haproxy.cfg");
 
 /// Where clients look for the server (contract, 1.1).
 const DEFAULT_PORT: u16 = 3000;
@@ -56,17 +60,17 @@ pub(crate) fn ensure(place: &Place, port: u16, replicas: &[Replica]) -> Result<(
     let program = programs::find("haproxy")
         .context("haproxy is not installed: `cargo dev up` can install it, or `apt-get install haproxy`")?;
     let file = place.dir.join("haproxy.cfg");
-    let text = configuration(port, replicas);
     let mut job = Job::new(SERVICE, &program, &place.dir)
         .args(["-db", "-f"])
         .args([file.as_os_str()]);
-    job.also.clone_from(&text);
+    job.env = settings(port, replicas);
+    CONFIGURATION.clone_into(&mut job.also);
     if Running::find(place, SERVICE).is_some_and(|running| running.follows(&job)) && is_answering(port) {
         return Ok(());
     }
     process::stop(place, SERVICE, FAREWELL)?;
-    fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
-    check(&program, &file)?;
+    fs::write(&file, CONFIGURATION).with_context(|| format!("cannot write {}", file.display()))?;
+    check(&program, &file, &job.env)?;
     let running = job.start(place)?;
     running.wait_until(place, SERVICE, Duration::from_secs(20), || is_answering(port))
 }
@@ -99,10 +103,13 @@ fn choose(wanted: u16, state: &State, progress: &Progress) -> Result<u16> {
     Ok(port)
 }
 
-fn check(program: &Path, file: &Path) -> Result<()> {
-    let output = Command::new(program)
+fn check(program: &Path, file: &Path, settings: &[(String, String)]) -> Result<()> {
+    let mut command = Command::new(program);
+    process::clean_env(&mut command);
+    let output = command
         .args(["-c", "-q", "-f"])
         .arg(file)
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .output()
         .context("cannot run haproxy")?;
     if !output.status.success() {
@@ -121,92 +128,19 @@ fn max_connections() -> u64 {
     (files.saturating_sub(200) / 2).clamp(100, 20_000)
 }
 
-fn configuration(port: u16, replicas: &[Replica]) -> String {
-    let ipv6 = if ports::has_ipv6() {
-        format!("\n    bind [::1]:{port}")
-    } else {
-        String::new()
-    };
-    let servers: Vec<String> = replicas
-        .iter()
-        .map(
-            |Replica {
-                 service,
-                 port,
-                 ops_port,
-                 ..
-             }| {
-                format!("    server {service} 127.0.0.1:{port} cookie {service} check port {ops_port}")
-            },
-        )
-        .collect();
-    let errors: Vec<String> = [
-        (400, "VALIDATION_ERROR", "This is not a request that can be understood, or its head is too large."),
-        (408, "VALIDATION_ERROR", "The request did not arrive in time."),
-        (500, "INTERNAL_ERROR", "Something went wrong on our side."),
-        (502, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again."),
-        (503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again."),
-        (504, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable. Please try again."),
-    ]
-        .map(|(status, code, text)| {
-            format!(
-                "    http-error status {status} content-type application/json hdr Retry-After 1 string \
-                 '{{\"error\":\"{text}\",\"message\":\"{text}\",\"code\":\"{code}\",\"statusCode\":{status}}}'"
-            )
-        })
-        .to_vec();
-    format!(
-        "# Written by `cargo dev up`; changes are lost.
-global
-    maxconn {max_connections}
-    # Heads of requests up to 32 kB; beyond, it answers 400.
-    tune.bufsize 32768
-    log stdout format raw daemon notice
-
-defaults
-    mode http
-    log global
-    option dontlog-normal
-    timeout connect 2s
-    timeout check 2s
-    # A long poll is answered within 25 s, and a client that says nothing for 75 s is gone.
-    timeout client 75s
-    timeout http-request 30s
-    # Registrations queue behind password hashing.
-    timeout server 10m
-    timeout tunnel 2h
-    # Only a request that never reached a replica is tried on the other one.
-    retries 3
-    retry-on conn-failure
-    option redispatch 1
-{errors}
-
-frontend public
-    bind 127.0.0.1:{port}{ipv6}
-    # What the client claims about its address is replaced, not continued.
-    http-request del-header Forwarded
-    http-request set-header X-Forwarded-For %[src]
-    http-request set-header X-Forwarded-Proto http
-    default_backend replicas
-
-backend replicas
-    balance leastconn
-    # An Engine.IO session lives in one replica. The handshake's answer names it, and every later request
-    # carries it in the query: that works for clients without cookies. Those with cookies stay by cookie.
-    stick-table type string len 64 size 200k expire 24h
-    stick match url_param(sid)
-    stick store-response res.hdr(X-Engine-Sid)
-    cookie REPLICA insert indirect nocache httponly
-    # A draining replica is not ready for new clients, but keeps those that it has.
-    force-persist if {{ url_param(sid) -m found }}
-    option httpchk
-    http-check send meth GET uri /health/ready ver HTTP/1.1 hdr Host localhost
-    http-check expect status 200
-    default-server inter 500ms fall 2 rise 1
-{servers}
-",
-        max_connections = max_connections(),
-        errors = errors.join("\n"),
-        servers = servers.join("\n"),
-    )
+/// What the configuration leaves open.
+fn settings(port: u16, replicas: &[Replica]) -> Vec<(String, String)> {
+    let mut listen = format!("127.0.0.1:{port}");
+    if ports::has_ipv6() {
+        let _ = write!(listen, ",[::1]:{port}");
+    }
+    let mut settings = vec![
+        ("LISTEN".to_owned(), listen),
+        ("MAX_CONNECTIONS".to_owned(), max_connections().to_string()),
+    ];
+    for (number, replica) in (1..).zip(replicas) {
+        settings.push((format!("REPLICA_{number}"), format!("127.0.0.1:{}", replica.port)));
+        settings.push((format!("REPLICA_{number}_OPS"), replica.ops_port.to_string()));
+    }
+    settings
 }

@@ -38,7 +38,6 @@ pub(crate) const FAREWELL: Farewell = &[
 /// One replica and its two ports.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    pub(crate) service: &'static str,
     pub(crate) port: u16,
     pub(crate) ops_port: u16,
 }
@@ -216,14 +215,7 @@ pub(crate) fn ensure(
                 .wait_until(place, service, Duration::from_secs(10), ready)
                 .is_ok()
             {
-                return Ok((
-                    Replica {
-                        service,
-                        port,
-                        ops_port,
-                    },
-                    "was running",
-                ));
+                return Ok((Replica { port, ops_port }, "was running"));
             }
         }
         did = "restarted";
@@ -237,14 +229,7 @@ pub(crate) fn ensure(
     running.wait_until(place, service, Duration::from_secs(60), || {
         http_probe::is_ready(ops_port)
     })?;
-    Ok((
-        Replica {
-            service,
-            port,
-            ops_port,
-        },
-        did,
-    ))
+    Ok((Replica { port, ops_port }, did))
 }
 
 /// The variables of the user's environment that mean something to the gateway, as one text. When it
