@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::thread::sleep;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -108,6 +110,34 @@ fn the_stack_survives_what_happens_to_it() {
         stack.pids().into_values().collect::<Vec<_>>(),
         "the old one is gone"
     );
+
+    step("replacing the replicas one by one costs nobody a request");
+    let before = stack.pids();
+    let replaced = AtomicBool::new(false);
+    let asked = thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut asked = 0;
+            while !replaced.load(Ordering::Relaxed) {
+                assert_eq!(status(stack.port), "200", "request {asked}");
+                asked += 1;
+                sleep(Duration::from_millis(10));
+            }
+            asked
+        });
+        // Another setting, so that they are started anew.
+        let up = stack
+            .command(&["up"])
+            .env("DRAIN_DELAY", "2s")
+            .output()
+            .expect("starts");
+        replaced.store(true, Ordering::Relaxed);
+        assert!(up.status.success(), "up failed: {}", text(&up));
+        asking.join().expect("all were answered")
+    });
+    for replica in ["gateway-1", "gateway-2"] {
+        assert_ne!(stack.pids()[replica], before[replica], "{replica} was replaced");
+    }
+    println!("{asked} requests");
 
     step("the balancer serves official clients, by polling and by WebSocket");
     let gateway = |name: &str| format!("http://127.0.0.1:{}", stack.state()["ports"][name]);
@@ -261,6 +291,16 @@ fn paste(told: &str) -> String {
             .output()
             .expect("a shell"),
     )
+}
+
+/// How the balancer on this port answers.
+fn status(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the balancer accepts");
+    let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("it listens");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer.split(' ').nth(1).unwrap_or("nothing").to_owned()
 }
 
 fn kill(pid: i32) {
