@@ -22,6 +22,7 @@ mod live;
 mod messages;
 mod official_clients;
 mod openapi;
+mod operate;
 mod program;
 mod receipts;
 mod search;
