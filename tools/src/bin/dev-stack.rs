@@ -37,8 +37,11 @@ enum Verb {
     Doctor,
     /// People, contacts, groups and history to play with.
     Seed,
-    /// Everything that CI runs, or only the steps named: lint, unit, network, contract, faults, deps.
-    Test { steps: Vec<String> },
+    /// Everything that CI runs, or only the steps named: lint, unit, manifests, network, contract, faults, deps.
+    Test {
+        /// All of them, if none is named.
+        steps: Vec<String>,
+    },
     /// Break a system of its own in every way, under traffic, and judge what its clients were told.
     Faults(Faults),
     /// Refresh the committed query data in `.sqlx/` after a change of SQL or schema.
@@ -56,7 +59,7 @@ enum Verb {
 #[derive(Args, Debug)]
 struct Up {
     /// The balancer's port; remembered until another one is given. [default: 3000]
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER")]
     port: Option<u16>,
     /// Build the gateway with optimisation.
     #[arg(long)]

@@ -14,9 +14,13 @@ use super::table::Rows;
 use super::test_services;
 
 /// The steps in their order: the quick ones first.
-const STEPS: [(&str, &str); 6] = [
+const STEPS: [(&str, &str); 7] = [
     ("lint", "formatting and clippy"),
     ("unit", "tests beside the code, and those in the documentation"),
+    (
+        "manifests",
+        "image, compose files, Kubernetes, balancer, alerts, and a backup restored",
+    ),
     (
         "network",
         "the gateway's tests over real sockets, with real services",
