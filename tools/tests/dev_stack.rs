@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,16 @@ fn the_stack_survives_what_happens_to_it() {
         stack.pids().into_values().collect::<Vec<_>>(),
         "the old one is gone"
     );
+
+    step("two people talk in two terminals");
+    let mut ann = Terminal::open(&stack, "ann");
+    let mut ben = Terminal::open(&stack, "ben");
+    ann.types("Is 1 < 2, Ben?");
+    ben.shows("ann: Is 1 < 2, Ben?");
+    ben.types("It is.");
+    ann.shows("ben: It is.");
+    ann.ends();
+    ben.ends();
 
     step("replacing the replicas one by one costs nobody a request");
     let before = stack.pids();
@@ -277,6 +288,55 @@ impl Drop for Stack {
                 text(&ended)
             );
         }
+    }
+}
+
+/// Somebody at `cargo dev chat`.
+struct Terminal {
+    program: Child,
+    shown: Receiver<String>,
+}
+
+impl Terminal {
+    fn open(stack: &Stack, name: &str) -> Self {
+        let mut command = stack.command(&["chat", name]);
+        let mut program = command
+            .stdin(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("starts");
+        let output = BufReader::new(program.stdout.take().expect("piped"));
+        let (tells, shown) = channel();
+        thread::spawn(move || {
+            output
+                .lines()
+                .map_while(Result::ok)
+                .all(|line| tells.send(line).is_ok())
+        });
+        let mut terminal = Self { program, shown };
+        terminal.shows(&format!("You are {name}."));
+        terminal
+    }
+
+    fn types(&mut self, line: &str) {
+        let stdin = self.program.stdin.as_mut().expect("piped");
+        writeln!(stdin, "{line}").expect("it listens");
+    }
+
+    fn shows(&mut self, text: &str) {
+        let mut others = Vec::new();
+        while let Ok(line) = self.shown.recv_timeout(Duration::from_secs(20)) {
+            if line.contains(text) {
+                return;
+            }
+            others.push(line);
+        }
+        panic!("expected {text:?}, but it showed {others:?}");
+    }
+
+    fn ends(mut self) {
+        drop(self.program.stdin.take());
+        assert!(self.program.wait().expect("ended").success());
     }
 }
 

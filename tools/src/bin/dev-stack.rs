@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use tools::dev_stack::place::Place;
-use tools::dev_stack::{doctor, down, env, logs, reset, s3, seed, sqlx, status, test, up};
+use tools::dev_stack::{chat, doctor, down, env, logs, reset, s3, seed, sqlx, status, test, up};
 use tools::faults;
 
 /// The whole messenger on this machine: PostgreSQL, Redis, S3, two gateways and a sticky balancer.
@@ -37,6 +37,11 @@ enum Verb {
     Doctor,
     /// People, contacts, groups and history to play with.
     Seed,
+    /// Talk from this terminal: whoever does so in another one is in the same group.
+    Chat {
+        /// Who you are. Somebody new is registered.
+        name: String,
+    },
     /// Everything that CI runs, or only the steps named: lint, unit, manifests, network, contract, faults, deps.
     Test {
         /// All of them, if none is named.
@@ -180,6 +185,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Reset(Scope { all }) => reset::run(&place, all),
         Verb::Doctor => doctor::run(&place),
         Verb::Seed => seed::run(&place),
+        Verb::Chat { name } => chat::run(&place, &name),
         Verb::Test { steps } => test::run(&place, &steps),
         Verb::Faults(asked) => faults::run(&place, &asked.options()),
         Verb::Sqlx { check } => sqlx::run(&place, check),

@@ -4,6 +4,7 @@
 //! One file per verb (`up`, `down`, …) and one per component (`postgres`, `balancer`, …); below them
 //! `process` starts and finds processes, `ports` finds ports, and `place` says where everything lies.
 
+pub mod chat;
 pub mod doctor;
 pub mod down;
 pub mod env;

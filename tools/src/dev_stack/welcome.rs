@@ -100,6 +100,7 @@ pub(crate) fn print(port: u16, guide: &Result<Guide>) {
         Err(error) => out(format!("# 3. There is nobody to talk to yet: {error:#}\n")),
     }
     out("More: `cargo dev seed` (people and history), `logs`, `status`, `down`, `doctor`.");
+    out("Or just talk: `cargo dev chat alice` here, and `cargo dev chat ben` in another terminal.");
 }
 
 fn suffix() -> String {
