@@ -269,7 +269,8 @@ impl Interest {
         }
     }
 
-    /// A connection that was held has been told of what lies up to `upto`; now it hears what came meanwhile.
+    /// A connection that was held is told of what lies up to `upto`; then it hears what came meanwhile. The log may have been read
+    /// further than that: what lies behind it comes to everybody.
     pub(super) fn release(&mut self, id: ConnectionId, topic: Topic, earlier: &[Arc<Delivery>], upto: Seq) {
         let Some(ear) = self
             .channels
@@ -278,7 +279,7 @@ impl Interest {
         else {
             return;
         };
-        for delivery in earlier {
+        for delivery in earlier.iter().filter(|delivery| delivery.seq() <= upto) {
             ear.listener.outlet.offer(delivery);
         }
         for delivery in ear.held.take().unwrap_or_default() {
