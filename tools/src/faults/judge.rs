@@ -189,7 +189,7 @@ impl Bench<'_> {
         let mut troubles = Vec::new();
         for (kind, findings) in kinds {
             for finding in findings.iter().take(IN_FULL) {
-                let mut trouble = Trouble::new(&kind, finding.to_string());
+                let mut trouble = Trouble::new(&kind, self.about(finding));
                 trouble.story = story(history, finding)
                     .iter()
                     .map(|entry| self.line(entry))
@@ -204,6 +204,17 @@ impl Bench<'_> {
             }
         }
         troubles
+    }
+
+    fn about(&self, finding: &Finding) -> String {
+        let whose = finding
+            .client
+            .map(|client| format!(" for {}", self.cast.name(client)));
+        let (message, chat, detail) = (finding.message, finding.chat, &finding.detail);
+        format!(
+            "message {message} of chat {chat}{}: {detail}",
+            whose.unwrap_or_default()
+        )
     }
 
     fn line(&self, entry: &Entry) -> String {
@@ -313,6 +324,11 @@ impl Bench<'_> {
         if let Some(slowest) = slowest.filter(|slowest| slowest.took > self.patience) {
             let told = story_of(history, slowest.message, slowest.client);
             verdict.about_the_slowest = told.iter().map(|entry| self.line(entry)).collect();
+            let faults = done.iter().map(|done| {
+                let (from, to) = (done.began.as_secs_f64(), done.ended.as_secs_f64());
+                format!("{from:10.3}  until {to:.3}: {}", done.fault)
+            });
+            verdict.about_the_slowest.extend(faults);
         }
         let mended = done.iter().map(|done| done.ended).max().unwrap_or_default();
         let answers = history

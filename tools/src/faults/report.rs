@@ -37,6 +37,12 @@ pub(super) fn say(one: &Told) {
         verdict.reconnected,
         seconds(verdict.slowest),
     ));
+    if !verdict.about_the_slowest.is_empty() {
+        out("     the slowest:");
+        for line in &verdict.about_the_slowest {
+            out(format!("       {line}"));
+        }
+    }
     for Trouble { kind, what, story } in &verdict.troubles {
         out(format!(
             "     {} {what}",

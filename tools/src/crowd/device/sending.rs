@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::client::Rest;
 
-/// Whoever waits longer for an answer asks again.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// Whoever waits longer for an answer over REST asks again, elsewhere.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What became of an attempt.
 #[derive(Clone, Debug)]
@@ -61,14 +61,14 @@ impl Pending {
     }
 }
 
-/// An attempt over a connection, whose acknowledgement comes when it comes.
+/// An attempt over a connection: answered as long as that lasts, however late. Asking again behind one's own question would only
+/// make both later.
 pub(super) fn by_socket(key: String, ack: oneshot::Receiver<Value>) -> Attempt {
     Box::pin(async move {
-        let outcome = match timeout(PATIENCE, ack).await {
-            Ok(Ok(answer)) if answer["success"] == true => accepted(&answer["message"]),
-            Ok(Ok(answer)) => refused(answer["code"].as_str().unwrap_or("no code"), &answer.to_string()),
-            Ok(Err(_)) => Outcome::Again("the connection broke".to_owned()),
-            Err(_) => Outcome::Again("no answer in time".to_owned()),
+        let outcome = match ack.await {
+            Ok(answer) if answer["success"] == true => accepted(&answer["message"]),
+            Ok(answer) => refused(answer["code"].as_str().unwrap_or("no code"), &answer.to_string()),
+            Err(_) => Outcome::Again("the connection broke".to_owned()),
         };
         (key, outcome)
     })

@@ -262,7 +262,7 @@ impl<'a> Case<'a> {
         let is_alone = self.who.iter().filter(|other| other.user == who.user).count() == 1;
         let mut findings = Vec::new();
         for (chat, kept) in self.all() {
-            let expected = self.is_member(client, chat, kept.seq) && kept.seq > self.begins(client, chat);
+            let expected = self.is_owed(client, chat, kept.seq) && kept.seq > self.begins(client, chat);
             if !expected || told.contains(&kept.message) {
                 continue;
             }
@@ -304,7 +304,7 @@ impl<'a> Case<'a> {
             for (chat, kept) in self.all() {
                 if has.contains(&kept.message)
                     || !self.is_live(kept.message, line)
-                    || !self.is_member(line.client, chat, kept.seq)
+                    || !self.is_owed(line.client, chat, kept.seq)
                 {
                     continue;
                 }
@@ -354,6 +354,12 @@ impl<'a> Case<'a> {
 
     fn is_member(&self, client: Client, chat: Uuid, seq: i64) -> bool {
         self.stays(client, chat).any(|stay| stay.covers(seq))
+    }
+
+    /// Whoever is removed forfeits what is on its way to them: let in again, they may read it, but are not told of it.
+    fn is_owed(&self, client: Client, chat: Uuid, seq: i64) -> bool {
+        let stay = self.stays(client, chat).last();
+        stay.is_some_and(|stay| stay.before.is_none() && stay.covers(seq))
     }
 
     /// When a client's person was in a chat, the first time first.

@@ -19,7 +19,7 @@ pub struct Delay {
     pub took: Duration,
 }
 
-/// All of them.
+/// All of them. What a client has already may be told again later, which is no delay.
 pub fn delays(history: &[Entry]) -> Vec<Delay> {
     let mut acknowledged: HashMap<Uuid, Duration> = HashMap::new();
     let mut opened: HashMap<Connection, Duration> = HashMap::new();
@@ -34,15 +34,18 @@ pub fn delays(history: &[Entry]) -> Vec<Delay> {
             _ => {}
         }
     }
+    let mut has = HashSet::new();
     let delay = |entry: &Entry| {
-        let What::Told {
-            connection, message, ..
-        } = entry.what
-        else {
-            return None;
+        let (message, connection) = match entry.what {
+            What::Told {
+                connection, message, ..
+            } => (message, Some(connection)),
+            What::Read { message, .. } => (message, None),
+            _ => return None,
         };
-        let acknowledged = *acknowledged.get(&message)?;
-        (*opened.get(&connection)? < acknowledged).then(|| Delay {
+        let is_first = has.insert((entry.client, message));
+        let (connection, acknowledged) = (connection?, *acknowledged.get(&message)?);
+        (is_first && *opened.get(&connection)? < acknowledged).then(|| Delay {
             client: entry.client,
             connection,
             message,

@@ -60,17 +60,3 @@ impl fmt::Display for Breach {
         })
     }
 }
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: message {} of chat {}",
-            self.breach, self.message, self.chat
-        )?;
-        if let Some(client) = self.client {
-            write!(f, ", client {client}")?;
-        }
-        write!(f, ": {}", self.detail)
-    }
-}

@@ -213,7 +213,14 @@ fn a_client_without_positions_is_caught_up_with_all_the_same() {
         },
     );
     assert_eq!(tale.breaches(), [Breach::NotCaughtUp]);
+}
 
+#[test]
+fn whoever_is_let_in_again_is_owed_what_came_since() {
+    let mut tale = Tale::all_is_well();
+    let told = tale.is_told(BEN, 1);
+    tale = tale.without(told);
+    assert_eq!(tale.breaches(), [Breach::NotTold, Breach::Hole]);
     let user = tale.users[BEN];
     let stays = tale.truth.stays.get_mut(&tale.chat).expect("the chat");
     stays[BEN].before = Some(13);
@@ -413,7 +420,7 @@ fn no_is_no() {
 fn delays_count_for_those_who_were_there() {
     let mut tale = Tale::new();
     tale.opens(ALICE, 0).sends(0).answers(0).opens(BEN, 1);
-    tale.tells(ALICE, 0, 0).tells(BEN, 1, 0);
+    tale.tells(ALICE, 0, 0).tells(BEN, 1, 0).tells(ALICE, 0, 0);
     let delays = delays(&tale.entries);
     assert_eq!(delays.len(), 1);
     assert_eq!(delays[0].took, Duration::from_millis(2));
