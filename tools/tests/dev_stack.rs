@@ -122,7 +122,14 @@ fn the_stack_survives_what_happens_to_it() {
     ann.ends();
     ben.ends();
 
-    step("replacing the replicas one by one costs nobody a request");
+    step("the balancer serves official clients, by polling and by WebSocket");
+    let served = stack
+        .official_clients("tests/handshake.test.js")
+        .env("ONLY", "balancer")
+        .status();
+    assert!(served.expect("starts").success(), "see above");
+
+    step("replacing the replicas one by one costs nobody a request or a message");
     let before = stack.pids();
     let replaced = AtomicBool::new(false);
     let asked = thread::scope(|scope| {
@@ -136,32 +143,20 @@ fn the_stack_survives_what_happens_to_it() {
             asked
         });
         // Another setting, so that they are started anew.
-        let up = stack
-            .command(&["up"])
-            .env("DRAIN_DELAY", "2s")
-            .output()
-            .expect("starts");
+        let talked = stack
+            .official_clients("tests/rolling.test.js")
+            .env("ROLL", stack.pasted("up"))
+            .env("BCRYPT_COST", "4")
+            .env("DRAIN_DELAY", "3s")
+            .status();
         replaced.store(true, Ordering::Relaxed);
-        assert!(up.status.success(), "up failed: {}", text(&up));
+        assert!(talked.expect("starts").success(), "see above");
         asking.join().expect("all were answered")
     });
     for replica in ["gateway-1", "gateway-2"] {
         assert_ne!(stack.pids()[replica], before[replica], "{replica} was replaced");
     }
     println!("{asked} requests");
-
-    step("the balancer serves official clients, by polling and by WebSocket");
-    let gateway = |name: &str| format!("http://127.0.0.1:{}", stack.state()["ports"][name]);
-    let contract = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("contract/run"))
-        .arg("tests/handshake.test.js")
-        .env("ONLY", "balancer")
-        .env("BALANCER", stack.base())
-        .env(
-            "REPLICAS",
-            format!("{},{}", gateway("gateway-1"), gateway("gateway-2")),
-        )
-        .status();
-    assert!(contract.expect("starts").success(), "see above");
 
     step("down means down");
     assert!(stack.run(&["down"]).status.success());
@@ -208,6 +203,26 @@ impl Stack {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        command
+    }
+
+    /// A verb, for a shell.
+    fn pasted(&self, verb: &str) -> String {
+        format!(
+            "'{}' --dir '{}' {verb}",
+            env!("CARGO_BIN_EXE_dev-stack"),
+            self.dir.display()
+        )
+    }
+
+    /// Tests of the contract, through the balancer.
+    fn official_clients(&self, tests: &str) -> Command {
+        let gateway = |name: &str| format!("http://127.0.0.1:{}", self.state()["ports"][name]);
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("contract/run"));
+        command.arg(tests).env("BALANCER", self.base()).env(
+            "REPLICAS",
+            format!("{},{}", gateway("gateway-1"), gateway("gateway-2")),
+        );
         command
     }
 
