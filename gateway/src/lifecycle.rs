@@ -22,11 +22,12 @@ pub struct Tasks {
     cut: CancellationToken,
 }
 
+/// Work is boxed before it is wrapped: each wrapping would take room for it once more.
 impl Tasks {
     /// Spawn work that ends by itself. It is waited for while closing and dropped at the cut.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let cut = self.cut.clone();
-        let work = AssertUnwindSafe(work).catch_unwind();
+        let work = Box::pin(AssertUnwindSafe(work).catch_unwind());
         let guarded = async move {
             tokio::select! {
                 ended = work => if let Err(panic) = ended { error!(panic = panic_text(&*panic), "A task panicked") },
@@ -39,7 +40,7 @@ impl Tasks {
     /// Spawn work that lasts as long as the process. If it ends while nobody asked it to, the replica drains.
     pub fn spawn_lasting(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let tasks = self.clone();
-        let work = AssertUnwindSafe(work).catch_unwind();
+        let work = Box::pin(AssertUnwindSafe(work).catch_unwind());
         let guarded = async move {
             tokio::select! {
                 ended = work => {
@@ -58,7 +59,7 @@ impl Tasks {
     /// Spawn lasting work that other tasks need until their end. It is not waited for; it stops after them.
     pub fn spawn_underneath(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let tasks = self.clone();
-        let work = AssertUnwindSafe(work).catch_unwind();
+        let work = Box::pin(AssertUnwindSafe(work).catch_unwind());
         let guarded = async move {
             tokio::select! {
                 ended = work => {

@@ -36,6 +36,12 @@ pub type Positions = HashMap<ChatId, Seq>;
 pub struct Opened {
     /// Hears as long as it is kept.
     pub attachment: Attachment,
+    pub past: Past,
+}
+
+/// What lies before that, as far as it has to be told.
+#[derive(Debug, Default)]
+pub struct Past {
     /// From where on each chat is heard.
     pub heard: Positions,
     /// What others wrote and this person has not got.
@@ -47,7 +53,7 @@ pub struct Opened {
 }
 
 /// Listen first, look second: what happens in between is heard, and what happened before is found.
-pub async fn open(live: &Live, caller: &Caller, listener: Listener, named: &Positions) -> Result<Opened> {
+pub async fn open(live: &Live, caller: &Caller, listener: Listener, named: Positions) -> Result<Opened> {
     let backend = &live.backend;
     let attachment = live.hub.attach(listener);
     attachment.listen(&[Topic::User(caller.user)]).await?;
@@ -69,31 +75,25 @@ pub async fn open(live: &Live, caller: &Caller, listener: Listener, named: &Posi
             attachment.cease(topic);
         }
     }
-    let mut opened = Opened {
-        attachment,
-        heard: Positions::new(),
-        undelivered: Vec::new(),
-        missed: Vec::new(),
-        unknown: Vec::new(),
-    };
+    let mut past = Past::default();
     for place in places {
         let Some(upto) = heard.get(&Topic::Chat(place.chat)).copied() else {
             continue;
         };
-        opened.heard.insert(place.chat, upto);
+        past.heard.insert(place.chat, upto);
         let (chat, after) = (place.chat, place.has_upto);
         match named.get(&chat) {
-            Some(seen) if (0..=upto).contains(seen) => opened.missed.push(Stretch {
+            Some(seen) if (0..=upto).contains(seen) => past.missed.push(Stretch {
                 chat,
                 after: *seen,
                 upto,
             }),
-            Some(_) => opened.unknown.push(chat),
-            None if after < upto => opened.undelivered.push(Stretch { chat, after, upto }),
+            Some(_) => past.unknown.push(chat),
+            None if after < upto => past.undelivered.push(Stretch { chat, after, upto }),
             None => {}
         }
     }
-    let strange = named.keys().filter(|chat| !opened.heard.contains_key(chat));
-    opened.unknown.extend(strange.copied());
-    Ok(opened)
+    let strange = named.keys().filter(|chat| !past.heard.contains_key(chat));
+    past.unknown.extend(strange.copied());
+    Ok(Opened { attachment, past })
 }

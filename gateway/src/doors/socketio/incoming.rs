@@ -91,16 +91,16 @@ fn split(text: &str) -> (String, String) {
     (name.unwrap_or_default(), payload.to_owned())
 }
 
-/// The end of the queue where events go in.
+/// The end of the queue where events go in. It holds boxes: a queue takes room for dozens of its items as soon as it is made.
 #[derive(Clone)]
 pub struct Inbox {
-    queue: mpsc::Sender<Incoming>,
+    queue: mpsc::Sender<Box<Incoming>>,
     bytes: Arc<AtomicUsize>,
 }
 
 /// The end where they come out.
 pub struct Backlog {
-    queue: mpsc::Receiver<Incoming>,
+    queue: mpsc::Receiver<Box<Incoming>>,
     bytes: Arc<AtomicUsize>,
 }
 
@@ -126,7 +126,10 @@ impl Inbox {
         let refused = if waiting > 0 && waiting + size > BYTES {
             Some(incoming)
         } else {
-            self.queue.try_send(incoming).err().map(|full| full.into_inner())
+            self.queue
+                .try_send(Box::new(incoming))
+                .err()
+                .map(|full| *full.into_inner())
         };
         match refused {
             Some(incoming) => {
@@ -142,7 +145,7 @@ impl Backlog {
     pub async fn next(&mut self) -> Option<Incoming> {
         let incoming = self.queue.recv().await?;
         self.bytes.fetch_sub(incoming.payload.len(), Ordering::Relaxed);
-        Some(incoming)
+        Some(*incoming)
     }
 
     /// Take nothing more; what waits comes out.

@@ -20,8 +20,8 @@ pub const ROOM: usize = 512;
 pub enum Item {
     /// Something happened.
     Told(Arc<Delivery>),
-    /// The answer to something that this socket asked.
-    Answer(Answer, Option<Ack>),
+    /// The answer to something that this socket asked. Elsewhere, because queues are as wide as their widest item.
+    Answer(Box<(Answer, Option<Ack>)>),
 }
 
 /// The hub's end of a socket.

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     doors::{
         PATIENCE,
-        session::{self, Positions},
+        session::{self, Opened, Positions},
     },
     error::Error,
     fanout::{ConnectionId, Listener},
@@ -137,17 +137,18 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
         outlet: Arc::new(SocketOutlet::new(caller.session, room.clone(), ending.clone())),
     };
     let mut writer = Writer::new(live.clone(), caller, socket.clone(), items, ending.clone());
-    let named = positions.clone().unwrap_or_default();
-    let opened = timeout(PATIENCE, session::open(live, &caller, listener, &named)).await;
+    // What happens once is put aside while it happens: a task takes as much memory, all its life, as it does at its largest.
+    let (wants_positions, named) = (positions.is_some(), positions.unwrap_or_default());
+    let opened = Box::pin(timeout(PATIENCE, session::open(live, &caller, listener, named))).await;
     match opened.unwrap_or_else(|late| Err(Error::unavailable(late))) {
-        Ok(opened) => {
-            let _here = presence::arrive(&live.backend, &caller).await;
+        Ok(Opened { attachment, past }) => {
+            let _here = Box::pin(presence::arrive(&live.backend, &caller)).await;
             live.tasks.spawn(
                 "work off what a socket asks",
                 work_off(door.clone(), caller, backlog, room, ending.clone()),
             );
             tokio::select! {
-                ended = writer.serve(&opened, positions.is_some()) => if let Ended::Failed(error) = ended {
+                ended = writer.serve(past, wants_positions) => if let Ended::Failed(error) = ended {
                     warn!(?error, "Cannot tell a socket what it has missed");
                     ending.comes(Disconnect::Unavailable);
                 },
@@ -159,6 +160,7 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
             // The library lets go before it says why.
             let _ = timeout(GOODBYE, ending.has_come()).await;
             ending.comes_if_open(Disconnect::Unavailable);
+            drop(attachment);
         }
         Err(Error::Unauthenticated(_)) => ending.comes(Disconnect::SessionEnded),
         Err(error) => {
@@ -180,7 +182,7 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
         },
     };
     // Before it is closed: whoever comes back shall find it.
-    broken_lines::note(&live.backend, caller.user, missed).await;
+    Box::pin(broken_lines::note(&live.backend, caller.user, missed)).await;
     close(&door, socket, &ending).await;
 }
 
@@ -281,8 +283,8 @@ async fn work_off(
             return;
         }
         let ack = incoming.ack;
-        if let Some(answer) = ask(&door, &caller, &incoming.name, &incoming.payload).await {
-            let _ = room.send(Item::Answer(answer, ack)).await;
+        if let Some(answer) = Box::pin(ask(&door, &caller, &incoming.name, &incoming.payload)).await {
+            let _ = room.send(Item::Answer(Box::new((answer, ack)))).await;
         }
     }
 }

@@ -23,7 +23,7 @@ use super::{
     recent::{Recent, UNCERTAIN},
 };
 use crate::{
-    doors::session::{Live, Opened, Positions},
+    doors::session::{Live, Past, Positions},
     error::{Error, Result},
     fanout::Delivery,
     features::{
@@ -100,12 +100,12 @@ impl Writer {
     }
 
     /// Tell what was missed and then what happens, until the socket ends.
-    pub async fn serve(&mut self, opened: &Opened, wants_positions: bool) -> Ended {
+    pub async fn serve(&mut self, past: Past, wants_positions: bool) -> Ended {
         let ending = self.ending.clone();
         let told = tokio::select! {
             biased;
             () = ending.has_come() => return Ended::Gone,
-            told = self.catch_up(opened, wants_positions) => told,
+            told = Box::pin(self.catch_up(past, wants_positions)) => told,
         };
         match told {
             Ok(()) => self.run().await,
@@ -114,24 +114,24 @@ impl Writer {
     }
 
     /// Say hello, and tell what was missed.
-    async fn catch_up(&mut self, opened: &Opened, wants_positions: bool) -> Result<(), Ended> {
+    async fn catch_up(&mut self, past: Past, wants_positions: bool) -> Result<(), Ended> {
         let mut hello = json!({
             "userId": self.caller.user,
             "timestamp": self.live.backend.clock.now(),
         });
         if wants_positions {
-            hello["positions"] = json!(opened.heard);
+            hello["positions"] = json!(past.heard);
         }
         self.emit("connection:success", &hello).await?;
-        self.tell_messages(&opened.undelivered).await?;
-        for stretch in &opened.missed {
+        self.tell_messages(&past.undelivered).await?;
+        for stretch in &past.missed {
             self.resume(*stretch).await?;
         }
-        for chat in &opened.unknown {
+        for chat in &past.unknown {
             self.ask_to_reload(*chat, "unknown_position").await?;
         }
-        self.told = opened.heard.clone();
-        self.opened_at = opened.heard.clone();
+        self.told = past.heard.clone();
+        self.opened_at = past.heard;
         for (chat, upto) in &self.told {
             self.live.backend.arrivals.note(*chat, self.caller.user, *upto);
         }
@@ -241,7 +241,7 @@ impl Writer {
                 () = self.ending.has_come() => return Ended::Gone,
                 item = next => match item {
                     Some(Item::Told(delivery)) => self.hear(delivery).await,
-                    Some(Item::Answer(answer, ack)) => self.answer(answer, ack).await,
+                    Some(Item::Answer(answer)) => self.answer(answer.0, answer.1).await,
                     None => return Ended::Gone,
                 },
                 () = tokio::time::sleep_until(wake_up.unwrap_or_else(Instant::now)), if wake_up.is_some() => {
@@ -256,7 +256,7 @@ impl Writer {
 
     async fn hear(&mut self, delivery: Arc<Delivery>) -> Result<(), Ended> {
         if delivery.kind == Some(Kind::LineBroke) {
-            return self.make_up_for(&delivery).await;
+            return Box::pin(self.make_up_for(&delivery)).await;
         }
         for delivery in self.holds.pass(delivery, Instant::now()) {
             self.tell(&delivery).await?;

@@ -69,7 +69,7 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
                 });
             }
             Outcome::KeyIsTaken => {
-                if let Some(message) = first_with_key(backend, &draft).await? {
+                if let Some(message) = Box::pin(first_with_key(backend, &draft)).await? {
                     return Ok(Sent {
                         message,
                         is_replay: true,
