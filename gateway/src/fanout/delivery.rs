@@ -1,6 +1,6 @@
 //! An event on its way to live connections: one for all of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -18,6 +18,7 @@ pub struct Delivery {
     /// None for kinds of a version to come.
     pub kind: Option<Kind>,
     json: Box<RawValue>,
+    rendered: OnceLock<Vec<u8>>,
 }
 
 impl Delivery {
@@ -30,6 +31,7 @@ impl Delivery {
             kind: Kind::of(&envelope.kind),
             envelope,
             json,
+            rendered: OnceLock::new(),
         })
     }
 
@@ -53,6 +55,11 @@ impl Delivery {
     /// The body, as its publisher wrote it.
     pub fn json(&self) -> &RawValue {
         &self.json
+    }
+
+    /// As the one door that writes bytes has it for everybody: rendered once.
+    pub fn rendered(&self, render: impl FnOnce(&RawValue) -> Vec<u8>) -> &[u8] {
+        self.rendered.get_or_init(|| render(&self.json))
     }
 
     /// The body, for the few who have to understand it.

@@ -2,8 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Map, Value, json, value::RawValue};
-use shared::{ChatId, MessageId, command::Reply, message::Message, topic::Seq};
+use serde_json::{
+    Map, Value, json,
+    value::{RawValue, to_raw_value},
+};
+use shared::{ChatId, MessageId, command::Reply, topic::Seq};
 
 use super::names;
 use crate::error::{Error, Result};
@@ -26,10 +29,10 @@ const LONGEST: usize = 128;
 
 /// What a command named, so that the answer can say it again: who asks for several things at once has to tell the answers apart.
 #[derive(Debug, Default)]
-pub struct Named(Map<String, Value>);
+struct Named(Map<String, Value>);
 
 impl Named {
-    pub fn of(payload: &str) -> Self {
+    fn of(payload: &str) -> Self {
         let Ok(Value::Object(fields)) = serde_json::from_str(payload) else {
             return Self::default();
         };
@@ -57,32 +60,32 @@ struct Sent<'a> {
     message_id: MessageId,
     chat_id: ChatId,
     timestamp: DateTime<Utc>,
-    message: &'a Message,
+    message: &'a RawValue,
 }
 
-pub fn success(name: &str, named: Named, reply: &Reply, now: DateTime<Utc>) -> Result<Answer> {
+pub fn success(name: &str, payload: &str, reply: &Reply, now: DateTime<Utc>) -> Result<Answer> {
     match reply {
         Reply::Sent(message) => {
             let sent = Sent {
                 message_id: message.id,
                 chat_id: message.chat_id,
                 timestamp: message.created_at,
-                message,
+                message: &to_raw_value(message).map_err(Error::internal)?,
             };
             let behind = Some((message.chat_id, message.seq));
             answer(true, Some("message:sent"), sent, behind)
         }
         Reply::Done => {
-            let mut said = named.0;
+            let mut said = Named::of(payload).0;
             said.insert("timestamp".to_owned(), json!(now));
             answer(true, names::answers(name).success, said, None)
         }
     }
 }
 
-pub fn failure(name: &str, named: Named, error: &Error) -> Result<Answer> {
+pub fn failure(name: &str, payload: &str, error: &Error) -> Result<Answer> {
     let (problem, event) = (error.problem(), names::answers(name).failure);
-    let mut said = named.0;
+    let mut said = Named::of(payload).0;
     said.insert("error".to_owned(), json!(problem.message));
     said.insert("message".to_owned(), json!(problem.message));
     said.insert("code".to_owned(), json!(problem.code));
@@ -106,9 +109,7 @@ fn answer(
     said: impl Serialize,
     behind: Option<(ChatId, Seq)>,
 ) -> Result<Answer> {
-    let raw = |success: Option<bool>| {
-        serde_json::value::to_raw_value(&Said { success, said: &said }).map_err(Error::internal)
-    };
+    let raw = |success: Option<bool>| to_raw_value(&Said { success, said: &said }).map_err(Error::internal);
     Ok(Answer {
         is_success,
         event: event

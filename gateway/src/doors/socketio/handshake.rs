@@ -72,8 +72,9 @@ pub async fn check(
     }
     match open::identify(&door.live.backend, token).await {
         Ok(caller) => {
-            door.lines.claim(&sid, line_of(&socket));
-            socket::prepare(&socket, &door, caller, positions);
+            let line = line_of(&socket);
+            door.lines.claim(&sid, line.clone());
+            socket::prepare(&socket, &door, caller, positions, line);
             Ok(())
         }
         Err(Error::Unauthenticated(Reason::SessionEnded)) => Err(Refusal::NoSession),

@@ -49,6 +49,11 @@ pub enum Sent {
 }
 
 impl Ack {
+    /// The number under which the client waits for it.
+    pub fn id(&self) -> Option<i64> {
+        self.id
+    }
+
     /// The library's own sender can be used once; this one may try again.
     pub fn send(&self, said: &RawValue) -> Sent {
         let mut nothing = Value::Str("[]".into(), None);

@@ -1,12 +1,14 @@
 //! Socket.IO: the existing client's live connection (contract, chapter 3).
 
 mod answer;
+mod frame;
 mod handshake;
 mod hold;
 mod incoming;
 mod lines;
 mod names;
 mod outlet;
+mod pen;
 mod recent;
 mod socket;
 mod writer;
@@ -26,8 +28,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_PAYLOAD: usize = 256 * 1024;
 /// Nothing that we understand has attachments. A few are taken, so that whoever sends one gets an answer.
 const MAX_ATTACHMENTS: usize = 4;
-/// What a socket needs to read at a time; the library's default is thirty times as much, for each connection.
-const READ_BUFFER: usize = 4 * 1024;
+/// What a socket needs to read at a time: most of what people say fits. The library's default is a hundred times as much, for each
+/// connection.
+const READ_BUFFER: usize = 1024;
 
 /// What all sockets share.
 #[derive(Debug)]

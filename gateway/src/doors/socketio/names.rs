@@ -13,35 +13,53 @@ use shared::{
 
 use crate::{doors::json::from_json, error::Result, fanout::Delivery};
 
+/// The name under which everybody who hears an event hears it, in the same words; nothing if that depends on who it is.
+pub fn for_all(delivery: &Delivery) -> Option<&'static str> {
+    match delivery.kind? {
+        Kind::ChatUpdated => Some("chat:updated"),
+        Kind::MemberJoined => Some("chat:participant_added"),
+        Kind::MemberLeft => Some("chat:participant_removed"),
+        Kind::MessageDeleted => Some("message:deleted"),
+        Kind::MessageEdited => Some("message:edited"),
+        Kind::MessageSent => Some("message:new"),
+        Kind::ReactionAdded => Some("reaction:added"),
+        Kind::ReactionRemoved => Some("reaction:removed"),
+        _ => None,
+    }
+}
+
 /// Under which names an event is told, each with its payload. Nothing, if it is not for this person or not for sockets.
 pub fn told(delivery: &Delivery, me: UserId) -> Vec<(&'static str, &RawValue)> {
     let Some(kind) = delivery.kind else {
         return Vec::new();
     };
     let json = delivery.json();
+    if let Some(name) = for_all(delivery) {
+        return vec![(name, json)];
+    }
     let names: &[&str] = match kind {
+        Kind::ChatUpdated
+        | Kind::MemberJoined
+        | Kind::MemberLeft
+        | Kind::MessageDeleted
+        | Kind::MessageEdited
+        | Kind::MessageSent
+        | Kind::ReactionAdded
+        | Kind::ReactionRemoved => &[],
         Kind::AnswerFlushed | Kind::LineBroke | Kind::SessionEnded => &[],
         // Each member is told personally, too; whoever listens to the chat would hear it twice.
         Kind::ChatDeleted if matches!(delivery.topic(), Topic::Chat(_)) => &[],
         Kind::ChatDeleted => &["chat:deleted"],
         Kind::ChatRead => &["chat:read"],
         Kind::ChatStarted => &["chat:created"],
-        Kind::ChatUpdated => &["chat:updated"],
         Kind::ContactAccepted => &["contact:accepted"],
         Kind::ContactEnded => &["contact:removed"],
         Kind::ContactRequested if is_about(delivery, "requestedBy", me) => &[],
         Kind::ContactRequested => &["contact:request"],
         Kind::ContactRequestRejected => &["contact:rejected"],
-        Kind::MemberJoined => &["chat:participant_added"],
-        Kind::MemberLeft => &["chat:participant_removed"],
-        Kind::MessageDeleted => &["message:deleted"],
-        Kind::MessageEdited => &["message:edited"],
-        Kind::MessageSent => &["message:new"],
         Kind::MessagesDelivered => return each("message:delivered", json),
         Kind::MessagesRead => return each("message:read", json),
         Kind::ProfileUpdated => &["user:profile:update"],
-        Kind::ReactionAdded => &["reaction:added"],
-        Kind::ReactionRemoved => &["reaction:removed"],
         // The client listens to one, older ones to the other.
         Kind::StatusChanged => &["user:status", "user.status"],
         Kind::TypingStarted | Kind::TypingStopped if is_about(delivery, "userId", me) => &[],

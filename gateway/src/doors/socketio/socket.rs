@@ -16,16 +16,17 @@ use tokio::{sync::mpsc, time::timeout};
 use tracing::{error, warn};
 
 use super::{
-    Door,
-    answer::{self, Named},
+    Door, answer,
     incoming::{self, Backlog, Incoming},
     names,
     outlet::{self, Ending, Item, Parting, SocketOutlet},
+    pen::Pen,
     writer::{Ended, Writer},
 };
 use crate::{
     doors::{
         PATIENCE,
+        line::Line,
         session::{self, Opened, Positions},
     },
     error::Error,
@@ -48,6 +49,7 @@ const FLUSH: Duration = Duration::from_millis(100);
 struct Prepared {
     caller: Caller,
     positions: Option<Positions>,
+    line: Option<Line>,
     backlog: Backlog,
     ending: Ending,
 }
@@ -57,7 +59,13 @@ struct Prepared {
 struct Waiting(Arc<Mutex<Option<Prepared>>>);
 
 /// Get ready for whatever the client sends.
-pub fn prepare(socket: &SocketRef, door: &Arc<Door>, caller: Caller, positions: Option<Positions>) {
+pub fn prepare(
+    socket: &SocketRef,
+    door: &Arc<Door>,
+    caller: Caller,
+    positions: Option<Positions>,
+    line: Option<Line>,
+) {
     let (inbox, backlog) = incoming::queue();
     let ending = Ending::default();
     socket.on_fallback(move |socket: SocketRef, event: Incoming| {
@@ -78,6 +86,7 @@ pub fn prepare(socket: &SocketRef, door: &Arc<Door>, caller: Caller, positions: 
     let prepared = Prepared {
         caller,
         positions,
+        line,
         backlog,
         ending,
     };
@@ -100,7 +109,7 @@ fn refuse(socket: &SocketRef, refused: Incoming) {
         retry_after: Duration::from_secs(1),
         limit: None,
     };
-    let Ok(answer) = answer::failure(&refused.name, Named::of(&refused.payload), &error) else {
+    let Ok(answer) = answer::failure(&refused.name, &refused.payload, &error) else {
         return;
     };
     if let Some((event, said)) = answer.event {
@@ -125,6 +134,7 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
     let Prepared {
         caller,
         positions,
+        line,
         backlog,
         ending,
     } = prepared;
@@ -136,7 +146,8 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
         user: caller.user,
         outlet: Arc::new(SocketOutlet::new(caller.session, room.clone(), ending.clone())),
     };
-    let mut writer = Writer::new(live.clone(), caller, socket.clone(), items, ending.clone());
+    let pen = Pen::new(socket.clone(), line, ending.clone());
+    let mut writer = Writer::new(live.clone(), caller, pen, items, ending.clone());
     // What happens once is put aside while it happens: a task takes as much memory, all its life, as it does at its largest.
     let (wants_positions, named) = (positions.is_some(), positions.unwrap_or_default());
     let opened = Box::pin(timeout(PATIENCE, session::open(live, &caller, listener, named))).await;
@@ -153,6 +164,7 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
                     ending.comes(Disconnect::Unavailable);
                 },
                 () = leave_in_time(&door) => {
+                    let _ = timeout(FLUSH, writer.flush()).await;
                     say_goodbye(&door, &socket).await;
                     ending.comes(Disconnect::Restarting);
                 }
@@ -300,7 +312,6 @@ impl Drop for EndsWith {
 /// Ask for it, and say what became of it.
 async fn ask(door: &Door, caller: &Caller, name: &str, payload: &str) -> Option<answer::Answer> {
     let backend = &door.live.backend;
-    let named = Named::of(payload);
     let command = names::known(name);
     let outcome = match names::asked(name, payload) {
         Some(Ok(command)) => timeout(PATIENCE, dispatch(backend, caller, command))
@@ -310,12 +321,12 @@ async fn ask(door: &Door, caller: &Caller, name: &str, payload: &str) -> Option<
         None => Err(Error::NotFound("event")),
     };
     let answer = match outcome {
-        Ok(reply) => answer::success(name, named, &reply, backend.clock.now()),
+        Ok(reply) => answer::success(name, payload, &reply, backend.clock.now()),
         Err(error) => {
             if let Some(cause) = error.cause() {
                 warn!(%cause, command, user = %caller.user, "A command failed");
             }
-            answer::failure(name, named, &error)
+            answer::failure(name, payload, &error)
         }
     };
     let answer = match answer {

@@ -3,23 +3,22 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::json;
 use shared::{
     ChatId,
     event::{Kind, LineBroke},
     topic::{Seq, Topic},
 };
-use socketioxide::{SendError, SocketError, extract::SocketRef};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::warn;
 
 use super::{
     answer::Answer,
     hold::Holds,
-    incoming::{Ack, Sent},
+    incoming::Ack,
     names,
     outlet::{Ending, Item},
+    pen::Pen,
     recent::{Recent, UNCERTAIN},
 };
 use crate::{
@@ -34,15 +33,14 @@ use crate::{
 
 /// What may be put aside while something earlier is being told.
 const ASIDE: usize = 8_192;
-/// How long to wait for room in the library's buffer, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+/// What is worked off before it is written out.
+const AT_ONCE: usize = 128;
 /// An answer waits so long for the event that it must not overtake.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct Writer {
     pub live: Live,
     pub caller: Caller,
-    pub socket: SocketRef,
     pub items: mpsc::Receiver<Item>,
     pub ending: Ending,
     /// Each chat has been told up to here.
@@ -56,8 +54,9 @@ pub struct Writer {
     /// Answers that must not overtake an event.
     waiting: Vec<(Answer, Option<Ack>, Instant)>,
     recent: Recent,
-    /// When the connection last took nothing.
-    was_full: Option<Instant>,
+    pen: Pen,
+    /// What was told since it was last written out: each chat up to here.
+    arrived: Vec<(ChatId, Seq)>,
 }
 
 /// Why nothing more can be written.
@@ -75,18 +74,11 @@ impl From<Error> for Ended {
 }
 
 impl Writer {
-    pub fn new(
-        live: Live,
-        caller: Caller,
-        socket: SocketRef,
-        items: mpsc::Receiver<Item>,
-        ending: Ending,
-    ) -> Self {
+    pub fn new(live: Live, caller: Caller, pen: Pen, items: mpsc::Receiver<Item>, ending: Ending) -> Self {
         Self {
             began: live.backend.clock.now(),
             live,
             caller,
-            socket,
             items,
             ending,
             told: Positions::new(),
@@ -95,7 +87,8 @@ impl Writer {
             holds: Holds::new(caller.session),
             waiting: Vec::new(),
             recent: Recent::new(Instant::now()),
-            was_full: None,
+            pen,
+            arrived: Vec::new(),
         }
     }
 
@@ -122,7 +115,7 @@ impl Writer {
         if wants_positions {
             hello["positions"] = json!(past.heard);
         }
-        self.emit("connection:success", &hello).await?;
+        self.pen.event("connection:success", &hello).await?;
         self.tell_messages(&past.undelivered).await?;
         for stretch in &past.missed {
             self.resume(*stretch).await?;
@@ -130,6 +123,7 @@ impl Writer {
         for chat in &past.unknown {
             self.ask_to_reload(*chat, "unknown_position").await?;
         }
+        self.flush().await?;
         self.told = past.heard.clone();
         self.opened_at = past.heard;
         for (chat, upto) in &self.told {
@@ -147,9 +141,10 @@ impl Writer {
             for message in messages {
                 let (chat, seq) = (message.chat_id, message.seq);
                 self.recent.wrote(chat, seq, Instant::now());
-                self.emit("message:new", &message).await?;
-                self.live.backend.arrivals.note(chat, self.caller.user, seq);
+                self.pen.event("message:new", &message).await?;
+                self.arrived.push((chat, seq));
             }
+            self.flush().await?;
             self.put_aside();
             page_end = next;
             if page_end.is_none() {
@@ -213,44 +208,57 @@ impl Writer {
             let Some(delivery) = Delivery::new(Arc::new(envelope)) else {
                 continue;
             };
-            for (name, json) in names::told(&delivery, self.caller.user) {
-                self.emit(name, json).await?;
-            }
+            self.write_down(&delivery).await?;
         }
         Ok(())
     }
 
     async fn ask_to_reload(&mut self, chat: ChatId, reason: &str) -> Result<(), Ended> {
-        self.emit("resync", &json!({ "chatId": chat, "reason": reason }))
+        self.pen
+            .event("resync", &json!({ "chatId": chat, "reason": reason }))
             .await
     }
 
     /// Write what comes, until the socket ends.
     async fn run(&mut self) -> Ended {
         loop {
-            let wake_up = self.next_deadline();
-            let (aside, items) = (&mut self.aside, &mut self.items);
-            let next = async {
-                match aside.pop_front() {
-                    Some(item) => Some(item),
-                    None => items.recv().await,
-                }
+            let Err(ended) = self.work_off().await else {
+                continue;
             };
-            let written = tokio::select! {
-                biased;
-                () = self.ending.has_come() => return Ended::Gone,
-                item = next => match item {
-                    Some(Item::Told(delivery)) => self.hear(delivery).await,
-                    Some(Item::Answer(answer)) => self.answer(answer.0, answer.1).await,
-                    None => return Ended::Gone,
-                },
-                () = tokio::time::sleep_until(wake_up.unwrap_or_else(Instant::now)), if wake_up.is_some() => {
-                    self.time_is_up().await
-                }
+            return ended;
+        }
+    }
+
+    /// Work off what is there and write it out, or wait for something.
+    async fn work_off(&mut self) -> Result<(), Ended> {
+        for _ in 0..AT_ONCE {
+            let Some(item) = self.aside.pop_front().or_else(|| self.items.try_recv().ok()) else {
+                break;
             };
-            if let Err(ended) = written {
-                return ended;
+            self.take(item).await?;
+        }
+        self.flush().await?;
+        if !self.aside.is_empty() {
+            return Ok(());
+        }
+        let wake_up = self.next_deadline();
+        tokio::select! {
+            biased;
+            () = self.ending.has_come() => Err(Ended::Gone),
+            item = self.items.recv() => match item {
+                Some(item) => self.take(item).await,
+                None => Err(Ended::Gone),
+            },
+            () = tokio::time::sleep_until(wake_up.unwrap_or_else(Instant::now)), if wake_up.is_some() => {
+                self.time_is_up().await
             }
+        }
+    }
+
+    async fn take(&mut self, item: Item) -> Result<(), Ended> {
+        match item {
+            Item::Told(delivery) => self.hear(delivery).await,
+            Item::Answer(answer) => self.answer(answer.0, answer.1).await,
         }
     }
 
@@ -272,13 +280,14 @@ impl Writer {
         if let (Some((chat, seq)), Some(Kind::MessageSent)) = (place, delivery.kind) {
             self.recent.wrote(chat, seq, Instant::now());
         }
-        for (name, json) in names::told(delivery, self.caller.user) {
-            self.emit(name, json).await?;
-        }
+        self.write_down(delivery).await?;
         let Some((chat, seq)) = place else { return Ok(()) };
         self.told.insert(chat, seq);
         if delivery.kind == Some(Kind::MessageSent) {
-            self.live.backend.arrivals.note(chat, self.caller.user, seq);
+            match self.arrived.iter_mut().find(|(of, _)| *of == chat) {
+                Some((_, upto)) => *upto = seq,
+                None => self.arrived.push((chat, seq)),
+            }
         }
         let told = &self.told;
         let due = self
@@ -286,6 +295,25 @@ impl Writer {
             .extract_if(.., |(answer, ..)| is_behind(answer, told));
         for (answer, ack, _) in due.collect::<Vec<_>>() {
             self.say(answer, ack).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_down(&mut self, delivery: &Delivery) -> Result<(), Ended> {
+        if let Some(name) = names::for_all(delivery) {
+            return self.pen.told_to_all(name, delivery).await;
+        }
+        for (name, json) in names::told(delivery, self.caller.user) {
+            self.pen.told(name, json).await?;
+        }
+        Ok(())
+    }
+
+    /// Write out what was gathered, and say what has arrived by that.
+    pub async fn flush(&mut self) -> Result<(), Ended> {
+        self.pen.flush().await?;
+        for (chat, upto) in self.arrived.drain(..) {
+            self.live.backend.arrivals.note(chat, self.caller.user, upto);
         }
         Ok(())
     }
@@ -300,17 +328,12 @@ impl Writer {
 
     async fn say(&mut self, answer: Answer, ack: Option<Ack>) -> Result<(), Ended> {
         if let Some((name, said)) = &answer.event {
-            self.emit(name, said).await?;
+            self.pen.told(name, said).await?;
         }
-        let Some(ack) = ack else { return Ok(()) };
-        let mut pause = PAUSE.0;
-        while ack.send(&answer.ack) == Sent::NoRoom {
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE.1),
-                () = self.ending.has_come() => return Err(Ended::Gone),
-            }
+        match ack {
+            Some(ack) => self.pen.ack(ack, &answer.ack).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -331,29 +354,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Give an event to the library. If its buffer is full, wait: the socket's own queue fills meanwhile, and when that is full
-    /// the socket ends.
-    async fn emit(&mut self, name: &str, payload: &(impl Serialize + ?Sized + Sync)) -> Result<(), Ended> {
-        let mut pause = PAUSE.0;
-        loop {
-            match self.socket.emit(name, payload) {
-                Ok(()) => return Ok(()),
-                Err(SendError::Socket(SocketError::InternalChannelFull)) => {}
-                Err(_) => return Err(Ended::Gone),
-            }
-            self.was_full = Some(Instant::now());
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE.1),
-                () = self.ending.has_come() => return Err(Ended::Gone),
-            }
-        }
-    }
-
     /// Did the client read more slowly than we wrote, a moment ago? Then some of it may still be on its way.
     pub fn is_behind(&self) -> bool {
         !self.items.is_empty()
             || !self.aside.is_empty()
-            || self.was_full.is_some_and(|when| when.elapsed() < UNCERTAIN)
+            || self.pen.is_behind()
+            || self.pen.was_full.is_some_and(|when| when.elapsed() < UNCERTAIN)
     }
 
     /// Per chat, the place behind which nobody knows what has arrived.
