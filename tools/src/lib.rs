@@ -5,3 +5,4 @@ pub mod client;
 pub mod crowd;
 pub mod dev_stack;
 pub mod faults;
+pub mod load;

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use tools::dev_stack::place::Place;
-use tools::dev_stack::{chat, doctor, down, env, logs, reset, s3, seed, sqlx, status, test, up};
+use tools::dev_stack::{
+    chat, compare, doctor, down, env, load, logs, reset, s3, seed, sqlx, status, test, up,
+};
 use tools::faults;
 
 /// The whole messenger on this machine: PostgreSQL, Redis, S3, two gateways and a sticky balancer.
@@ -49,6 +51,14 @@ enum Verb {
     },
     /// Break a system of its own in every way, under traffic, and judge what its clients were told.
     Faults(Faults),
+    /// Let many people write to each other, and measure when everybody has heard it: `cargo dev load --help`.
+    #[command(disable_help_flag = true)]
+    Load {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// The same load on our gateway and on the server that a Node team would write, in turn.
+    Compare(Compare),
     /// Refresh the committed query data in `.sqlx/` after a change of SQL or schema.
     Sqlx {
         /// Change nothing, and fail when there is something to change.
@@ -144,6 +154,19 @@ impl Faults {
 }
 
 #[derive(Args, Debug)]
+struct Compare {
+    /// How often everything is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How long each time.
+    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    duration: Duration,
+    /// Only what contains these words.
+    #[arg(long, value_name = "WORDS")]
+    only: Option<String>,
+}
+
+#[derive(Args, Debug)]
 struct ServeS3 {
     #[arg(long)]
     port: u16,
@@ -188,6 +211,19 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Chat { name } => chat::run(&place, &name),
         Verb::Test { steps } => test::run(&place, &steps),
         Verb::Faults(asked) => faults::run(&place, &asked.options()),
+        Verb::Load { options } => load::run(&place, &options),
+        Verb::Compare(Compare {
+            rounds,
+            duration,
+            only,
+        }) => compare::run(
+            &place,
+            &compare::Options {
+                rounds,
+                duration,
+                only,
+            },
+        ),
         Verb::Sqlx { check } => sqlx::run(&place, check),
         Verb::Env => env::run(&place),
         Verb::ServeS3(_) => Ok(()),

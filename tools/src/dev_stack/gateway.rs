@@ -53,12 +53,20 @@ pub(crate) fn build(place: &Place, release: bool) -> Result<PathBuf> {
     // The whole workspace, so that dependencies get the same features as in the tests' builds and are
     // compiled once for both.
     command.args(["build", "--workspace", "--bin", "gateway"]);
-    command.arg("--message-format=json-render-diagnostics");
     if release {
         command.arg("--release");
     }
+    let built = executable_of(&mut command, "gateway")?;
+    let built = built
+        .context("the gateway does not compile: mend what cargo says above, then run `cargo dev up` again")?;
+    keep(place, &built, "gateway")
+}
+
+/// Run a build, and say where the program of this name is; nothing, if it does not compile.
+pub(crate) fn executable_of(build: &mut Command, name: &str) -> Result<Option<PathBuf>> {
+    build.arg("--message-format=json-render-diagnostics");
     // Cargo's own progress goes to the terminal; only its list of artifacts comes to us.
-    let mut child = command
+    let mut child = build
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -67,19 +75,15 @@ pub(crate) fn build(place: &Place, release: bool) -> Result<PathBuf> {
     let executable = BufReader::new(stdout)
         .lines()
         .map_while(Result::ok)
-        .filter_map(|line| executable(&line))
+        .filter_map(|line| executable(&line, name))
         .last();
-    if !child.wait()?.success() {
-        bail!("the gateway does not compile: mend what cargo says above, then run `cargo dev up` again");
-    }
-    let built = executable.context("cargo built no gateway")?;
-    keep(place, &built, "gateway")
+    Ok(executable.filter(|_| child.wait().is_ok_and(|status| status.success())))
 }
 
-/// The path of the gateway's executable in one line of cargo's messages.
-fn executable(line: &str) -> Option<PathBuf> {
+/// The path of a program in one line of cargo's messages.
+fn executable(line: &str, name: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    (message["target"]["name"] == "gateway").then_some(())?;
+    (message["target"]["name"] == name).then_some(())?;
     message["executable"].as_str().map(PathBuf::from)
 }
 

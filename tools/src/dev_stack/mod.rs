@@ -5,9 +5,11 @@
 //! `process` starts and finds processes, `ports` finds ports, and `place` says where everything lies.
 
 pub mod chat;
+pub mod compare;
 pub mod doctor;
 pub mod down;
 pub mod env;
+pub mod load;
 pub mod logs;
 pub mod reset;
 pub mod seed;
