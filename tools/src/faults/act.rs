@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -33,8 +33,13 @@ pub struct Done {
     pub absent: Vec<usize>,
 }
 
-/// Everything of an episode.
-pub async fn carry_out(system: &Arc<System>, cast: &Cast, episode: &Episode) -> Result<Vec<Done>> {
+/// Everything of an episode, and what could not be done of it. Each fault is gone through to its end: nothing stays frozen because
+/// something else went wrong.
+pub async fn carry_out(
+    system: &Arc<System>,
+    cast: &Cast,
+    episode: &Episode,
+) -> (Vec<Done>, Vec<anyhow::Error>) {
     let each = episode.faults.iter().map(|Planned { after, fault }| async move {
         sleep(Duration::from_millis(*after)).await;
         let began = cast.town.ledger.age();
@@ -48,7 +53,14 @@ pub async fn carry_out(system: &Arc<System>, cast: &Cast, episode: &Episode) -> 
             absent,
         })
     });
-    try_join_all(each).await
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for outcome in join_all(each).await {
+        match outcome {
+            Ok(one) => done.push(one),
+            Err(error) => failed.push(error),
+        }
+    }
+    (done, failed)
 }
 
 /// Says who stayed away.

@@ -35,7 +35,7 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    fn new(kind: &str, what: impl Into<String>) -> Self {
+    pub fn new(kind: &str, what: impl Into<String>) -> Self {
         Self {
             kind: kind.to_owned(),
             what: what.into(),
@@ -95,7 +95,10 @@ impl Bench<'_> {
             let wrong = presence::settle(self.cast, |person| !absent.contains(&person), since).await;
             verdict.troubles.extend(told(wrong, "ghost"));
         }
-        self.come_back(&absent);
+        self.cast
+            .devices
+            .iter()
+            .for_each(|device| device.stay_away(false));
         verdict.troubles.extend(self.quiet().await);
         let since = self.cast.town.ledger.age();
         let wrong = presence::settle(self.cast, |_| true, since).await;
@@ -118,14 +121,6 @@ impl Bench<'_> {
             .extend(complaints.map(|complaint| Trouble::new("replica", complaint)));
         self.cast.town.ledger.turn_the_page();
         verdict
-    }
-
-    fn come_back(&self, absent: &[usize]) {
-        for person in absent {
-            self.cast
-                .devices_of(*person)
-                .for_each(|device| device.stay_away(false));
-        }
     }
 
     /// Wait until everybody is connected and has all answers. Says who is not.

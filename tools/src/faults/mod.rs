@@ -163,7 +163,7 @@ async fn go_through(system: &Arc<System>, options: &Options, progress: &Progress
         }
         let episode = Episode::of(options.seed, number);
         bar.set_message(format!("seed {}, episode {number}: {episode}", options.seed));
-        let one = play(system, &bench, &mut known, episode, &stall).await?;
+        let one = play(system, &bench, &mut known, episode, &stall).await;
         bar.suspend(|| report::say(&one));
         match options.length {
             Length::For(_) => bar.set_position(began.elapsed().as_secs().min(count)),
@@ -183,24 +183,28 @@ async fn play(
     known: &mut Known,
     episode: Episode,
     stall: &AtomicU64,
-) -> Result<Told> {
+) -> Told {
     let town = &bench.cast.town;
     let began = town.ledger.age();
     stall.store(0, Ordering::Relaxed);
     town.tempo(1.0);
-    let done = act::carry_out(system, bench.cast, &episode).await?;
+    let (done, failed) = act::carry_out(system, bench.cast, &episode).await;
     sleep(AFTERWARDS).await;
     town.tempo(0.0);
     let ended = town.ledger.age();
     let stall = Duration::from_millis(stall.load(Ordering::Relaxed));
-    let verdict = bench.judge(known, &episode, &done, began, stall).await;
-    Ok(Told {
+    let mut verdict = bench.judge(known, &episode, &done, began, stall).await;
+    let failed = failed.into_iter();
+    verdict
+        .troubles
+        .extend(failed.map(|error| Trouble::new("not done", format!("{error:#}"))));
+    Told {
         episode,
         done,
         began,
         ended,
         verdict,
-    })
+    }
 }
 
 async fn everybody_is_here(cast: &Cast) -> Result<()> {

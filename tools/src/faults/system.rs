@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -21,6 +22,8 @@ use crate::dev_stack::state::State;
 
 /// How long a replica may take to leave, or to come.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a replica is started that ends at once.
+const ATTEMPTS: usize = 10;
 /// At the end there is nothing to be kept.
 const AT_ONCE: Farewell = &[];
 
@@ -138,11 +141,20 @@ impl System {
                 .chain(settings)
                 .map(|(name, value)| (name.to_owned(), value)),
         );
-        let running = job.start(&self.place)?;
-        running.wait_until(&self.place, &replica.service, PATIENCE, || {
-            http_probe::is_ready(replica.ops_port)
-        })?;
-        *lock(&replica.running) = Some(running);
+        // Whoever runs replicas starts them again when they end: PostgreSQL may go away while one comes.
+        for attempt in 1.. {
+            let running = job.start(&self.place)?;
+            let ready = running.wait_until(&self.place, &replica.service, PATIENCE, || {
+                http_probe::is_ready(replica.ops_port)
+            });
+            match ready {
+                Err(_) if attempt < ATTEMPTS && !running.is_alive() => sleep(Duration::from_millis(500)),
+                ready => {
+                    *lock(&replica.running) = Some(running);
+                    return ready;
+                }
+            }
+        }
         Ok(())
     }
 
