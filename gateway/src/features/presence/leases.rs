@@ -69,18 +69,20 @@ async fn register(backend: &Backend, changed: &mut Changed) -> Result<()> {
             changed.arrived.push(user);
         }
     }
-    for user in here.into_iter().chain(known) {
-        if presence.is_local(user) {
-            continue;
-        }
-        if presence.leases.leave(user).await? {
+    presence.unnoted().extend(here.into_iter().chain(known));
+    loop {
+        // Only one at a time: whoever is not noted this time is the next.
+        let Some(user) = presence.unnoted().iter().next().copied() else {
+            return Ok(());
+        };
+        if !presence.is_local(user) && presence.leases.leave(user).await? {
             changed.gone.push(user);
         }
+        presence.unnoted().remove(&user);
         if presence.is_local(user) && presence.leases.arrive(user).await? {
             changed.arrived.push(user);
         }
     }
-    Ok(())
 }
 
 /// Take out the people of replicas that are gone.
@@ -106,9 +108,7 @@ fn tell(backend: &Arc<Backend>, changed: Changed) {
     let for_later = backend.clone();
     backend.tasks.spawn("tell who came and went", async move {
         for (silent_for, users) in changed.broken {
-            if let Err(error) = broken_lines::note_dead_replica(&for_later, &users, silent_for).await {
-                warn!(?error, "Cannot note that the connections of a replica broke");
-            }
+            broken_lines::note_dead_replica(&for_later, users, silent_for).await;
         }
         for user in changed.arrived {
             status::announce(&for_later, user, true).await;

@@ -35,6 +35,8 @@ const GRACE: Duration = Duration::from_millis(1_500);
 pub struct Presence {
     leases: Leases,
     local: Mutex<HashMap<UserId, usize>>,
+    /// Who left while Redis was away: nobody knows it yet.
+    unnoted: Mutex<HashSet<UserId>>,
     typing: typing::Typists,
 }
 
@@ -49,12 +51,17 @@ impl Presence {
         Self {
             leases: Leases::new(bus.shared(), prefix, bus.origin(), timeout),
             local: Mutex::default(),
+            unnoted: Mutex::default(),
             typing: typing::Typists::default(),
         }
     }
 
     fn local(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unnoted(&self) -> MutexGuard<'_, HashSet<UserId>> {
+        self.unnoted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_local(&self, user: UserId) -> bool {
@@ -109,7 +116,12 @@ pub async fn arrive(backend: &Arc<Backend>, caller: &Caller) -> Here {
     };
     if is_first {
         match backend.presence.leases.arrive(user).await {
-            Ok(true) => status::announce(backend, user, true).await,
+            Ok(true) => {
+                let for_later = backend.clone();
+                backend.tasks.spawn("tell that somebody came", async move {
+                    status::announce(&for_later, user, true).await;
+                });
+            }
             Ok(false) => {}
             // Noted when Redis is back.
             Err(error) => warn!(?error, "Cannot note that somebody is there"),
@@ -164,7 +176,13 @@ async fn depart(backend: &Backend, user: UserId) {
     match backend.presence.leases.leave(user).await {
         Ok(true) => gone(backend, user).await,
         Ok(false) => {}
-        Err(error) => warn!(?error, "Cannot note that somebody left"),
+        Err(error) => {
+            warn!(
+                ?error,
+                "Cannot note that somebody left, which is done when Redis is back"
+            );
+            backend.presence.unnoted().insert(user);
+        }
     }
     // Back in that very moment: their arrival may have been noted before our leaving.
     if backend.presence.is_local(user)
@@ -176,9 +194,6 @@ async fn depart(backend: &Backend, user: UserId) {
 
 /// Somebody is nowhere any more.
 async fn gone(backend: &Backend, user: UserId) {
-    if let Err(error) = store::note_last_seen(&backend.db, user, backend.clock.now()).await {
-        warn!(?error, "Cannot note when somebody was last seen");
-    }
     status::announce(backend, user, false).await;
     // On another replica they may have come back while we looked, and told so before us.
     if let Ok(here) = backend.presence.leases.here(&[user]).await

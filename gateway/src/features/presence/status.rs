@@ -1,5 +1,7 @@
 //! How people are shown, and who is told.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use shared::{
     UserId,
@@ -19,6 +21,10 @@ use crate::{
     features::{Backend, Caller, accounts, contacts},
     limits::Limited,
 };
+
+/// How often and how many times telling is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+const TRIES: u32 = 30;
 
 /// Whoever is there is shown as they chose to be; whoever is not, is offline.
 pub fn shown(chosen: Option<Status>, is_here: bool) -> Status {
@@ -138,15 +144,26 @@ pub async fn seen_by_all(backend: &Backend, tx: &mut Tx, chat: &mut Chat) -> Res
 
 /// Somebody came or went: their contacts are told, unless they do not want to be seen.
 pub(super) async fn announce(backend: &Backend, user: UserId, is_here: bool) {
-    let told = async {
-        let chosen = store::chosen(&backend.db, user).await?;
-        let Some(chosen) = chosen.filter(|chosen| shown(chosen.status, true) != Status::Offline) else {
-            return Ok(());
+    for _ in 0..TRIES {
+        let told = async {
+            if !is_here {
+                store::note_last_seen(&backend.db, user, backend.clock.now()).await?;
+            }
+            let chosen = store::chosen(&backend.db, user).await?;
+            let Some(chosen) = chosen.filter(|chosen| shown(chosen.status, true) != Status::Offline) else {
+                return Ok(());
+            };
+            tell(backend, user, shown(chosen.status, is_here), &chosen).await
         };
-        tell(backend, user, shown(chosen.status, is_here), &chosen).await
-    };
-    if let Err(error) = told.await {
-        warn!(?error, "Cannot tell that somebody came or went");
+        match told.await {
+            Ok(()) => return,
+            Err(error) => warn!(?error, "Cannot tell that somebody came or went, trying again"),
+        }
+        tokio::time::sleep(PAUSE).await;
+        if backend.presence.here(&[user]).await.contains(&user) != is_here {
+            // It is not true any more, and whoever changed it tells of that.
+            return;
+        }
     }
 }
 

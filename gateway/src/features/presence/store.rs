@@ -42,9 +42,10 @@ return before
 ";
 
 const LEAVE: &str = r"
-local was_here = redis.call('SREM', KEYS[1], ARGV[1])
+redis.call('SREM', KEYS[1], ARGV[1])
 redis.call('SREM', KEYS[2], ARGV[2])
-if was_here == 1 and redis.call('SCARD', KEYS[1]) == 0 then return 1 end
+-- Also if Redis had forgotten them: telling twice is harmless.
+if redis.call('SCARD', KEYS[1]) == 0 then return 1 end
 return 0
 ";
 

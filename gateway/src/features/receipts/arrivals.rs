@@ -7,11 +7,14 @@ use std::{
 };
 
 use shared::{ChatId, UserId, topic::Seq};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 use tracing::warn;
 
 use super::{Reached, mark_delivered};
-use crate::features::Backend;
+use crate::{error::Error, features::Backend};
 
 /// How long is gathered at least.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -21,6 +24,8 @@ const SHARE: u32 = 10;
 const AT_MOST: Duration = Duration::from_secs(1);
 /// How long to wait before trying again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A database that has not answered by then is not there any more.
+const ANSWER: Duration = Duration::from_secs(15);
 /// In one transaction.
 const AT_ONCE: usize = 1_000;
 
@@ -83,7 +88,8 @@ pub async fn flush(backend: &Backend) {
         if some.is_empty() {
             return;
         }
-        if let Err(error) = mark_delivered::note(backend, &some).await {
+        let noted = timeout(ANSWER, mark_delivered::note(backend, &some)).await;
+        if let Err(error) = noted.unwrap_or_else(|late| Err(Error::unavailable(late))) {
             warn!(?error, "Cannot note what has been delivered");
             for reach in some {
                 backend.arrivals.note(reach.chat, reach.user, reach.upto);
