@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use shared::{
     ChatId,
     problem::Reason,
@@ -53,11 +54,17 @@ pub struct Past {
 }
 
 /// Listen first, look second: what happens in between is heard, and what happened before is found.
-pub async fn open(live: &Live, caller: &Caller, listener: Listener, named: Positions) -> Result<Opened> {
+pub async fn open(
+    live: &Live,
+    caller: &Caller,
+    listener: Listener,
+    began: DateTime<Utc>,
+    named: Positions,
+) -> Result<Opened> {
     let backend = &live.backend;
     let attachment = live.hub.attach(listener);
     attachment.listen(&[Topic::User(caller.user)]).await?;
-    let topics: Vec<Topic> = open::places(backend, caller)
+    let topics: Vec<Topic> = open::places(backend, caller, began)
         .await?
         .iter()
         .map(|place| Topic::Chat(place.chat))
@@ -66,7 +73,7 @@ pub async fn open(live: &Live, caller: &Caller, listener: Listener, named: Posit
 
     // Asked again: whoever was removed while we began to listen must not hear what comes, and whoever was logged out must not be
     // here. If it happens from now on, an event says so.
-    let places = open::places(backend, caller).await?;
+    let places = open::places(backend, caller, began).await?;
     if !backend.sessions.is_living_now(backend, caller).await? {
         return Err(Error::Unauthenticated(Reason::SessionEnded));
     }
@@ -74,6 +81,10 @@ pub async fn open(live: &Live, caller: &Caller, listener: Listener, named: Posit
         if !places.iter().any(|place| Topic::Chat(place.chat) == topic) {
             attachment.cease(topic);
         }
+    }
+    // Until here, what came waited: whoever is not in a chat any more hears nothing of it.
+    for (topic, upto) in &heard {
+        attachment.release(*topic, *upto);
     }
     let mut past = Past::default();
     for place in places {
@@ -83,6 +94,7 @@ pub async fn open(live: &Live, caller: &Caller, listener: Listener, named: Posit
         past.heard.insert(place.chat, upto);
         let (chat, after) = (place.chat, place.has_upto);
         match named.get(&chat) {
+            Some(seen) if *seen == upto => {}
             Some(seen) if (0..=upto).contains(seen) => past.missed.push(Stretch {
                 chat,
                 after: *seen,

@@ -92,13 +92,21 @@ impl Hub {
         Ok(())
     }
 
-    /// Something is missing in a topic: look for it, unless it comes by itself in a moment.
+    /// Something is missing in a topic: look for it, unless it comes by itself in a moment. One looks for all: while two replicas write
+    /// to a busy chat, there is always some gap.
     pub(super) fn fill_soon(&self, topic: Topic) {
         let hub = self.clone();
         self.0.tasks.spawn("fill a gap", async move {
-            tokio::time::sleep(GRACE).await;
-            if hub.interest().has_gap(topic) {
-                hub.fill(topic).await;
+            loop {
+                let missing = hub.interest().told_up_to(topic);
+                tokio::time::sleep(GRACE).await;
+                if !hub.interest().has_gap_still(topic) {
+                    return;
+                }
+                // Another gap than a moment ago may still close by itself.
+                if hub.interest().told_up_to(topic) == missing {
+                    hub.fill(topic).await;
+                }
             }
         });
     }
@@ -156,9 +164,12 @@ impl Hub {
         let (mut earlier, mut last, mut is_there) = (Vec::new(), from, true);
         loop {
             if !self.interest().unplaced(&[topic]).is_empty() {
-                // Somebody else is asking where the topic is.
-                tokio::time::sleep(GRACE).await;
-                continue;
+                // Somebody else is asking where the topic is, or was, and has given up.
+                for (topic, last) in log::newest(&self.0.db, &[topic]).await? {
+                    let mut interest = self.interest();
+                    let outcome = interest.place(topic, last);
+                    self.conclude(&mut interest, topic, outcome);
+                }
             }
             // What is told from now on waits with the connection, so whatever lies up to here is all that has to be read.
             let upto = self.interest().told_up_to(topic).unwrap_or(last);

@@ -30,6 +30,8 @@ struct Channel {
     listeners: HashMap<ConnectionId, Ear>,
     /// What came too early: something before it is missing.
     parked: BTreeMap<Seq, Arc<Delivery>>,
+    /// Somebody looks for it.
+    is_looked_for: bool,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,7 @@ struct Ear {
 /// What became of an event that came in.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// Something before it is missing.
+    /// Something before it is missing, and nobody looks for it yet.
     pub has_gap: bool,
     /// How many events were told: this one, and those that waited for it.
     pub told: u64,
@@ -91,7 +93,8 @@ impl Interest {
         false
     }
 
-    /// Listen to a topic from now on. Says whether this replica did not listen to it before.
+    /// Listen to a topic from now on. What comes of a chat waits until it is released. Says whether this replica did not listen to it
+    /// before.
     pub(super) fn listen(&mut self, id: ConnectionId, topic: Topic) -> bool {
         let Some((listener, topics)) = self.connections.get_mut(&id) else {
             return false;
@@ -104,7 +107,8 @@ impl Interest {
         let ear = Ear {
             listener: listener.clone(),
             after: channel.last,
-            held: None,
+            // Whether somebody may hear of a chat is asked once they listen.
+            held: matches!(topic, Topic::Chat(_)).then(Vec::new),
         };
         channel.listeners.insert(id, ear);
         is_new
@@ -208,11 +212,12 @@ impl Interest {
         self.channels.get(&topic)?.last
     }
 
-    /// Is something missing in the topic?
-    pub(super) fn has_gap(&self, topic: Topic) -> bool {
-        self.channels
-            .get(&topic)
-            .is_some_and(|channel| channel.last.is_some() && !channel.parked.is_empty())
+    /// Is something still missing in the topic? If not, nobody looks for it any more.
+    pub(super) fn has_gap_still(&mut self, topic: Topic) -> bool {
+        self.channels.get_mut(&topic).is_some_and(|channel| {
+            channel.is_looked_for = channel.has_gap();
+            channel.is_looked_for
+        })
     }
 
     /// An event came in.
@@ -251,7 +256,7 @@ impl Interest {
             told += 1;
             changes.extend(change);
         }
-        let has_gap = channel.last.is_some() && !channel.parked.is_empty();
+        let has_gap = channel.has_gap() && !std::mem::replace(&mut channel.is_looked_for, true);
         let is_deserted = channel.listeners.is_empty();
         for id in gone {
             if let Some((_, topics)) = self.connections.get_mut(&id) {
@@ -298,6 +303,10 @@ pub(super) struct Joined {
 }
 
 impl Channel {
+    fn has_gap(&self) -> bool {
+        self.last.is_some() && !self.parked.is_empty()
+    }
+
     /// The next event in order, if it is here: it counts as told.
     fn next_in_order(&mut self) -> Option<Arc<Delivery>> {
         let last = self.last.as_mut()?;

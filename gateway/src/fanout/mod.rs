@@ -218,6 +218,11 @@ impl Attachment {
         Ok(heard.collect())
     }
 
+    /// Hear what came of a chat since it was listened to, and what comes.
+    pub fn release(&self, topic: Topic, upto: Seq) {
+        self.hub.interest().release(self.id, topic, &[], upto);
+    }
+
     pub fn cease(&self, topic: Topic) {
         self.hub.cease(&mut self.hub.interest(), self.id, topic);
     }

@@ -59,19 +59,25 @@ fn whatever_the_order_of_arrival_each_event_is_told_once_and_in_order() {
     interest.accept(said(chat, 7));
     assert!(notes.seqs().is_empty(), "nobody knows yet what lies before");
     let outcome = interest.place(topic, 5);
-    assert!(outcome.has_gap && interest.has_gap(topic));
+    assert!(outcome.has_gap && interest.has_gap_still(topic));
     assert_eq!(interest.hears_after(id, topic), Some(5));
+    interest.release(id, topic, &[], 5);
     for seq in [9, 6, 6, 5, 4, 8, 8, 7] {
         interest.accept(said(chat, seq));
     }
     assert_eq!(notes.seqs(), [6, 7, 8, 9]);
-    assert!(!interest.has_gap(topic));
+    assert!(!interest.has_gap_still(topic));
     assert_eq!(interest.told(), [(topic, 9)]);
 
     let (late, late_notes) = somebody(&mut interest, samples::bob().id);
     assert!(!interest.listen(late, topic), "others listen already");
     assert_eq!(interest.hears_after(late, topic), Some(9));
     interest.accept(said(chat, 10));
+    assert!(
+        late_notes.seqs().is_empty(),
+        "nobody knows yet whether they may hear it"
+    );
+    interest.release(late, topic, &[], 9);
     assert_eq!(late_notes.seqs(), [10]);
     assert!(interest.depart(id).is_empty());
     assert_eq!(interest.depart(late), [topic], "the last one");
@@ -87,6 +93,9 @@ fn who_is_removed_hears_nothing_more_even_if_all_comes_at_once() {
         interest.listen(id, topic);
     }
     interest.place(topic, 0);
+    for id in [stays, goes] {
+        interest.release(id, topic, &[], 0);
+    }
     // The removal and what follows it wait for what is missing, and are told in one go.
     interest.accept(left(chat, 2, bob));
     interest.accept(said(chat, 3));
@@ -94,6 +103,42 @@ fn who_is_removed_hears_nothing_more_even_if_all_comes_at_once() {
     assert_eq!(outcome.changes, [Change::Leaves { user: bob, chat }]);
     assert_eq!(stays_notes.seqs(), [1, 2, 3]);
     assert_eq!(goes_notes.seqs(), [1]);
+}
+
+#[test]
+fn who_was_removed_while_they_came_in_hears_nothing_of_what_came_since() {
+    let (mut interest, chat) = (Interest::default(), ChatId::new());
+    let topic = Topic::Chat(chat);
+    let (id, notes) = somebody(&mut interest, samples::bob().id);
+    interest.listen(id, topic);
+    interest.place(topic, 3);
+    interest.accept(said(chat, 4));
+    interest.leave(id, topic);
+    interest.release(id, topic, &[], 3);
+    assert!(notes.seqs().is_empty());
+}
+
+#[test]
+fn one_looks_for_what_is_missing_as_long_as_anything_is() {
+    let (mut interest, chat) = (Interest::default(), ChatId::new());
+    let topic = Topic::Chat(chat);
+    let (id, _) = somebody(&mut interest, samples::alice().id);
+    interest.listen(id, topic);
+    interest.place(topic, 0);
+    assert!(interest.accept(said(chat, 2)).has_gap);
+    assert!(!interest.accept(said(chat, 3)).has_gap, "somebody looks already");
+    interest.accept(said(chat, 1));
+    interest.accept(said(chat, 5));
+    assert!(
+        interest.has_gap_still(topic),
+        "another one, for the same one who looks"
+    );
+    interest.accept(said(chat, 4));
+    assert!(!interest.has_gap_still(topic));
+    assert!(
+        interest.accept(said(chat, 7)).has_gap,
+        "and from then on another looks"
+    );
 }
 
 #[test]
