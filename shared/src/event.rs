@@ -79,7 +79,7 @@ events! {
     ReactionAdded(ReactionChanged) = "reaction_added";
     ReactionRemoved(ReactionChanged) = "reaction_removed";
     SessionEnded(SessionGone) = "session_ended";
-    /// To a person: a connection of theirs broke, and may have missed something. Passing.
+    /// To a person: a connection of theirs broke, and may have missed something.
     LineBroke(LineBroke) = "line_broke";
     /// To contacts. Passing.
     StatusChanged(StatusChanged) = "status_changed";

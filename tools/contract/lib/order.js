@@ -19,9 +19,11 @@ export async function oneOrder(ears, chatId, ids, ms) {
     () => ears.every((ear) => heardBy(ear).length >= ids.length),
     ms,
     () => ears
-      .map((ear) => [ear.label, ids.length - new Set(heardBy(ear)).size])
-      .filter(([, missing]) => missing > 0)
-      .map(([label, missing]) => `${label} still misses ${missing} of ${ids.length} acknowledged messages`)
+      .map((ear) => ({ ear, missing: ids.filter((id) => !heardBy(ear).includes(id)) }))
+      .filter(({ missing }) => missing.length > 0)
+      .map(({ ear, missing }) => `${ear.label} still misses ${missing.length} of ${ids.length} acknowledged messages, among them `
+        + `numbers ${show(missing.map((id) => heardBy(ears.find((other) => heardBy(other).includes(id)) ?? ear).indexOf(id)), 80)}, `
+        + `after ${show(ear.disconnects)} disconnects`)
       .join("; "),
   );
   const reference = heardBy(ears[0]);

@@ -66,6 +66,12 @@ impl Recent {
         places.into_iter().collect()
     }
 
+    /// The chats of which something was written.
+    pub fn chats(&self) -> impl Iterator<Item = ChatId> {
+        let before = self.before.keys().filter(|chat| !self.now.contains_key(chat));
+        self.now.keys().chain(before).copied()
+    }
+
     /// Per chat, the place behind which nobody knows what has arrived.
     pub fn places(&mut self, now: Instant) -> Vec<(ChatId, Seq)> {
         if now - self.since > 2 * UNCERTAIN {

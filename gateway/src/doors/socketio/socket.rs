@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use rand::Rng;
 use serde_json::json;
 use shared::{UserId, disconnect::Disconnect};
@@ -35,7 +36,7 @@ use crate::{
         Caller,
         dispatch::dispatch,
         presence,
-        sessions::broken_lines::{self, Missed},
+        sessions::broken_lines::{self, Break},
     },
     telemetry::metrics::{CommandLabels, ReasonLabels},
 };
@@ -48,6 +49,8 @@ const FLUSH: Duration = Duration::from_millis(100);
 /// A socket whose person is known, before CONNECT has been answered.
 struct Prepared {
     caller: Caller,
+    /// When the client was let in: what is said from then on is for it.
+    began: DateTime<Utc>,
     positions: Option<Positions>,
     line: Option<Line>,
     backlog: Backlog,
@@ -85,6 +88,7 @@ pub fn prepare(
     });
     let prepared = Prepared {
         caller,
+        began: door.live.backend.clock.now(),
         positions,
         line,
         backlog,
@@ -133,6 +137,7 @@ pub async fn connected(socket: SocketRef, State(door): State<Arc<Door>>) {
 async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
     let Prepared {
         caller,
+        began,
         positions,
         line,
         backlog,
@@ -147,10 +152,14 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
         outlet: Arc::new(SocketOutlet::new(caller.session, room.clone(), ending.clone())),
     };
     let pen = Pen::new(socket.clone(), line, ending.clone());
-    let mut writer = Writer::new(live.clone(), caller, pen, items, ending.clone());
+    let mut writer = Writer::new(live.clone(), caller, began, pen, items, ending.clone());
     // What happens once is put aside while it happens: a task takes as much memory, all its life, as it does at its largest.
     let (wants_positions, named) = (positions.is_some(), positions.unwrap_or_default());
-    let opened = Box::pin(timeout(PATIENCE, session::open(live, &caller, listener, named))).await;
+    let opened = Box::pin(timeout(
+        PATIENCE,
+        session::open(live, &caller, listener, began, named),
+    ))
+    .await;
     match opened.unwrap_or_else(|late| Err(Error::unavailable(late))) {
         Ok(Opened { attachment, past }) => {
             let _here = Box::pin(presence::arrive(&live.backend, &caller)).await;
@@ -180,21 +189,13 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
             ending.comes(Disconnect::Unavailable);
         }
     }
-    let parting = if writer.is_behind() {
-        Parting::Broken
-    } else {
-        ending.parting()
-    };
-    let missed = Missed {
-        from_now: parting != Parting::Goodbye,
-        behind: match parting {
-            Parting::Goodbye => writer.under_way(),
-            Parting::Closed => Vec::new(),
-            Parting::Broken => writer.uncertain(),
-        },
+    let ended = match ending.parting() {
+        Parting::Goodbye => Break::Goodbye(writer.under_way()),
+        Parting::Closed if !writer.is_behind() => Break::Closed(writer.told_lately()),
+        _ => Break::Unknown(writer.uncertain()),
     };
     // Before it is closed: whoever comes back shall find it.
-    Box::pin(broken_lines::note(&live.backend, caller.user, missed)).await;
+    Box::pin(broken_lines::note(&live.backend, caller.user, ended)).await;
     close(&door, socket, &ending).await;
 }
 

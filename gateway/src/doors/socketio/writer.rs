@@ -74,9 +74,16 @@ impl From<Error> for Ended {
 }
 
 impl Writer {
-    pub fn new(live: Live, caller: Caller, pen: Pen, items: mpsc::Receiver<Item>, ending: Ending) -> Self {
+    pub fn new(
+        live: Live,
+        caller: Caller,
+        began: DateTime<Utc>,
+        pen: Pen,
+        items: mpsc::Receiver<Item>,
+        ending: Ending,
+    ) -> Self {
         Self {
-            began: live.backend.clock.now(),
+            began,
             live,
             caller,
             items,
@@ -119,6 +126,7 @@ impl Writer {
         self.tell_messages(&past.undelivered).await?;
         for stretch in &past.missed {
             self.resume(*stretch).await?;
+            self.put_aside();
         }
         for chat in &past.unknown {
             self.ask_to_reload(*chat, "unknown_position").await?;
@@ -183,7 +191,7 @@ impl Writer {
 
     async fn tell_what_was_said_before(&mut self) -> Result<(), Ended> {
         let mut stretches = Vec::new();
-        for place in open::places(&self.live.backend, &self.caller).await? {
+        for place in open::places(&self.live.backend, &self.caller, self.began).await? {
             if let Some(upto) = self.opened_at.get_mut(&place.chat)
                 && place.has_upto < *upto
             {
@@ -377,7 +385,15 @@ impl Writer {
         self.recent.places(Instant::now())
     }
 
-    /// The same, for a client that said goodbye.
+    /// Per chat, the place up to which it was told lately.
+    pub fn told_lately(&self) -> Vec<(ChatId, Seq)> {
+        let chats = self.recent.chats();
+        chats
+            .filter_map(|chat| Some((chat, *self.told.get(&chat)?)))
+            .collect()
+    }
+
+    /// Per chat, the place behind which something was under way when the client said goodbye.
     pub fn under_way(&mut self) -> Vec<(ChatId, Seq)> {
         self.recent.under_way(Instant::now())
     }

@@ -1,6 +1,6 @@
 //! Open a live connection: what may its person listen to, and what have they not got yet?
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
     ChatId, MessageId,
     message::Message,
@@ -38,9 +38,13 @@ pub struct Place {
     pub has_upto: Seq,
 }
 
-/// All chats that the caller is in now. If a line of theirs broke a moment ago, they have nothing that was said since.
-pub async fn places(backend: &Backend, caller: &Caller) -> Result<Vec<Place>> {
-    store::places(&backend.db, caller.user, backend.clock.now()).await
+/// An event names a moment a little earlier than the one in which it is told.
+const A_LITTLE: TimeDelta = TimeDelta::milliseconds(100);
+
+/// All chats that the caller is in now, and what they have in each of them. A connection that is open hears everything, so what was
+/// said since it `began` it has not, whichever other connection of theirs got it.
+pub async fn places(backend: &Backend, caller: &Caller, began: DateTime<Utc>) -> Result<Vec<Place>> {
+    store::places(&backend.db, caller.user, began - A_LITTLE, backend.clock.now()).await
 }
 
 /// A stretch of a chat's history: what comes after one place, up to another.

@@ -1,7 +1,10 @@
 use chrono::{DateTime, Utc};
 use shared::{ChatId, MessageId, SessionId, UserId, session::LoginSession, topic::Seq};
 
-use super::open::{Mark, Place, Stretch};
+use super::{
+    broken_lines::Noted,
+    open::{Mark, Place, Stretch},
+};
 use crate::{
     db::{Db, Tx},
     error::Result,
@@ -158,21 +161,29 @@ pub(super) async fn remove_over(tx: &mut Tx, before: DateTime<Utc>) -> Result<u6
     Ok(sessions + tokens.execute(tx.conn()).await?.rows_affected())
 }
 
-pub(super) async fn places(db: &Db, user: UserId, now: DateTime<Utc>) -> Result<Vec<Place>> {
+/// Whoever is in a chat has what was delivered, but nothing that was said since their connection began, or since one of theirs broke
+/// a moment ago.
+pub(super) async fn places(
+    db: &Db,
+    user: UserId,
+    began: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Place>> {
     let rows = sqlx::query!(
-        r#"with broken as (select min(since) as since from broken_lines where user_id = $1 and until > $2)
-           select p.chat_id,
-                  least(p.delivered_seq, case when t.id is not null then greatest(p.joined_seq, coalesce(before.seq, 0)) end)
-                    as "has_upto!"
+        r#"with breaks as (select since, chats, told from broken_lines where user_id = $1 and until > $2
+                           union all select $3, '{}', '{}')
+           select p.chat_id, least(p.delivered_seq, greatest(p.joined_seq, had.upto)) as "has_upto!"
            from participants p
            join chats c on c.id = p.chat_id
-           cross join broken
-           left join topics t on t.id = p.chat_id and t.last_at > broken.since
-           left join lateral (select e.seq from events e where e.topic_id = t.id and e.at <= broken.since
-                              order by e.seq desc limit 1) as before on true
+           cross join lateral (
+             select min(greatest(b.told[array_position(b.chats, p.chat_id)], coalesce(
+                      (select e.seq from events e where e.topic_id = p.chat_id and e.at <= b.since
+                       order by e.seq desc limit 1), 0))) as upto
+             from breaks b) as had
            where p.user_id = $1 and p.left_at is null and c.deleted_at is null"#,
         user.0,
         now,
+        began,
     );
     let places = rows.fetch_all(db.read()).await?.into_iter().map(|row| Place {
         chat: row.chat_id,
@@ -231,54 +242,54 @@ pub(super) async fn undelivered(
     Ok(ids.fetch_all(tx.conn()).await?)
 }
 
-/// One connection broke at a moment, or behind places that are known to have been written. Says since when that is; nothing if there was
-/// nothing to miss.
+/// A connection broke. Says since when that is; nothing if there was nothing to miss.
 pub(super) async fn line_broke(
-    db: &Db,
+    tx: &mut Tx,
     user: UserId,
-    since: Option<DateTime<Utc>>,
-    behind: &[(ChatId, Seq)],
+    noted: &Noted,
     until: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>> {
-    let chats: Vec<_> = behind.iter().map(|(chat, _)| chat.0).collect();
-    let seqs: Vec<Seq> = behind.iter().map(|(_, seq)| *seq).collect();
+    let columns = |places: &[(ChatId, Seq)]| -> (Vec<uuid::Uuid>, Vec<Seq>) {
+        places.iter().map(|(chat, seq)| (chat.0, *seq)).unzip()
+    };
+    let (behind, behind_seqs) = columns(&noted.behind);
+    let (told, told_seqs) = columns(&noted.told);
     let since = sqlx::query_scalar!(
-        "insert into broken_lines (user_id, since, until)
-         select $1, broken.since, $5
+        "insert into broken_lines (user_id, since, chats, told, until)
+         select $1, broken.since, $5, $6, $7
          from (select least($2, (select min(e.at) - interval '1 microsecond'
                                  from unnest($3::uuid[], $4::bigint[]) as behind (chat_id, seq)
                                  join events e on e.topic_id = behind.chat_id and e.seq = behind.seq + 1)) as since) as broken
          where broken.since is not null
-         on conflict (user_id, since) do update set until = excluded.until
          returning since",
         user.0,
-        since,
-        &chats,
-        &seqs,
+        noted.since,
+        &behind,
+        &behind_seqs,
+        &told,
+        &told_seqs,
         until,
     );
-    Ok(since.fetch_optional(db.read()).await?)
+    Ok(since.fetch_optional(tx.conn()).await?)
 }
 
-/// Connections of many people broke.
+/// Connections of many people broke. Says which of them there are.
 pub(super) async fn lines_broke(
-    db: &Db,
+    tx: &mut Tx,
     users: &[UserId],
     since: DateTime<Utc>,
     until: DateTime<Utc>,
-) -> Result<()> {
+) -> Result<Vec<UserId>> {
     let users: Vec<_> = users.iter().map(|user| user.0).collect();
-    sqlx::query!(
-        "insert into broken_lines (user_id, since, until)
-         select u.id, $2, $3 from users u where u.id = any($1)
-         on conflict (user_id, since) do update set until = excluded.until",
+    let known = sqlx::query_scalar!(
+        r#"insert into broken_lines (user_id, since, until)
+           select u.id, $2, $3 from users u where u.id = any($1)
+           returning user_id as "user_id: UserId""#,
         &users,
         since,
         until,
-    )
-    .execute(db.read())
-    .await?;
-    Ok(())
+    );
+    Ok(known.fetch_all(tx.conn()).await?)
 }
 
 pub(super) async fn forget_broken_lines(db: &Db, now: DateTime<Utc>) -> Result<()> {
