@@ -17,6 +17,10 @@ def load(file):
     return yaml.safe_load((ROOT / file).read_text())
 
 
+def each():
+    return [(file, load(file)) for file in FILES]
+
+
 def gateways(compose):
     return {name: service for name, service in compose["services"].items() if "messenger/gateway" in service["image"]}
 
@@ -28,17 +32,12 @@ def environment(service):
 
 
 class Compose(unittest.TestCase):
-    def each(self):
-        for file in FILES:
-            with self.subTest(file=file):
-                yield file, load(file)
-
     def test_schema(self):
         run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *[ROOT / file for file in FILES])
 
     def test_every_variable_is_one_that_the_gateway_knows(self):
         known = settings()
-        for file, compose in self.each():
+        for file, compose in each():
             self.assertEqual(set(gateways(compose)), {"gateway-1", "gateway-2", "migrate"}, file)
             for name, service in gateways(compose).items():
                 given = environment(service)
@@ -47,14 +46,14 @@ class Compose(unittest.TestCase):
                 self.assertFalse(missing, f"{file}, {name}: these have no default")
 
     def test_every_variable_of_the_balancer_is_one_that_it_reads(self):
-        for file, compose in self.each():
+        for file, compose in each():
             balancers = [service for service in compose["services"].values() if service["image"].startswith("haproxy")]
             self.assertEqual(len(balancers), 1)
             for service in balancers:
                 self.assertLessEqual(set(service["environment"]), BALANCER)
 
     def test_what_is_named_exists(self):
-        for file, compose in self.each():
+        for file, compose in each():
             for kind in ("secrets", "networks"):
                 defined = set(compose.get(kind) or {}) | {"default"}
                 for name, service in compose["services"].items():
@@ -78,7 +77,7 @@ class Compose(unittest.TestCase):
             self.assertIn(secret["file"].removeprefix(".secrets/"), made, name)
 
     def test_who_waits_for_health_waits_for_something(self):
-        for file, compose in self.each():
+        for file, compose in each():
             for name, service in compose["services"].items():
                 for other, how in service.get("depends_on", {}).items():
                     if how["condition"] == "service_healthy":
@@ -87,17 +86,23 @@ class Compose(unittest.TestCase):
                         self.assertTrue("healthcheck" in target or "messenger/gateway" in target["image"], f"{file}: {name} waits for {other}")
 
     def test_a_gateway_is_given_the_time_to_leave(self):
-        for file, compose in self.each():
+        for file, compose in each():
             for name in ("gateway-1", "gateway-2"):
                 service = compose["services"][name]
                 self.assertGreater(seconds(service["stop_grace_period"]), leaving(service["environment"]), f"{file}, {name}")
 
     def test_only_what_must_be_reachable_is(self):
-        for file, compose in self.each():
+        for file, compose in each():
             for name, service in compose["services"].items():
                 for port in service.get("ports", []):
                     if not (file == "docker-compose.prod.yml" and name == "proxy"):
                         self.assertTrue(port.startswith("127.0.0.1:"), f"{file}, {name}: {port}")
+
+    def test_restarting_is_said_in_words_that_docker_knows(self):
+        """The schema takes any."""
+        for file, compose in each():
+            for name, service in compose["services"].items():
+                self.assertRegex(service.get("restart", "no"), r"^(no|unless-stopped|on-failure(:\d+)?)$", f"{file}, {name}")
 
     def test_production_is_locked_down(self):
         compose = load("docker-compose.prod.yml")

@@ -41,13 +41,8 @@ def pods(overlay):
 
 
 class Kubernetes(unittest.TestCase):
-    def each(self):
-        for overlay in OVERLAYS:
-            with self.subTest(overlay=overlay):
-                yield overlay
-
     def test_schemas(self):
-        for overlay in self.each():
+        for overlay in OVERLAYS:
             for version in VERSIONS:
                 options = ["--kubernetes-version", version] if version else []
                 said = run("kubernetes-validate", "--strict", *options, "-", input=rendered(overlay) + "---\n" + secrets())
@@ -73,7 +68,7 @@ class Kubernetes(unittest.TestCase):
 
     def test_every_variable_is_one_that_the_gateway_knows(self):
         known = settings()
-        for overlay in self.each():
+        for overlay in OVERLAYS:
             given = set(find(overlay, "ConfigMap", "gateway")["data"])
             secret = next(one for one in documents(secrets()) if one["metadata"]["name"] == "gateway")["stringData"]
             self.assertLessEqual(given | set(secret), set(known), "see .env.example")
@@ -83,7 +78,7 @@ class Kubernetes(unittest.TestCase):
 
     def test_every_secret_that_is_asked_for_is_made(self):
         made = {one["metadata"]["name"]: set(one["stringData"]) for one in documents(secrets())}
-        for overlay in self.each():
+        for overlay in OVERLAYS:
             for name, pod in pods(overlay):
                 for container in pod["spec"]["containers"]:
                     for source in container.get("envFrom", []):
@@ -95,7 +90,7 @@ class Kubernetes(unittest.TestCase):
 
     def test_ports_and_paths_are_those_that_the_gateway_serves(self):
         paths = served()
-        for overlay in self.each():
+        for overlay in OVERLAYS:
             config = find(overlay, "ConfigMap", "gateway")["data"]
             container = find(overlay, "Deployment", "gateway")["spec"]["template"]["spec"]["containers"][0]
             ports = {port["name"]: port["containerPort"] for port in container["ports"]}
@@ -119,21 +114,21 @@ class Kubernetes(unittest.TestCase):
                 self.assertFalse([route for route in routed if route["path"] in ("/metrics", "/", "/health/ready")], "is for machines")
 
     def test_a_replica_is_given_the_time_to_leave(self):
-        for overlay in self.each():
+        for overlay in OVERLAYS:
             config = find(overlay, "ConfigMap", "gateway")["data"]
             pod = find(overlay, "Deployment", "gateway")["spec"]["template"]["spec"]
             needed = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] + leaving(config)
             self.assertGreater(pod["terminationGracePeriodSeconds"], needed)
 
     def test_an_update_takes_no_replica_away_before_another_is_ready(self):
-        for overlay in self.each():
+        for overlay in OVERLAYS:
             deployment = find(overlay, "Deployment", "gateway")["spec"]
             self.assertEqual(deployment["strategy"]["rollingUpdate"]["maxUnavailable"], 0)
             self.assertNotIn("replicas", deployment, "is the autoscaler's business: each apply would put it back")
             self.assertGreaterEqual(find(overlay, "HorizontalPodAutoscaler", "gateway")["spec"]["minReplicas"], 2)
 
     def test_selectors_select(self):
-        for overlay in self.each():
+        for overlay in OVERLAYS:
             labels = [pod["metadata"]["labels"] for _, pod in pods(overlay)]
 
             def selects(wanted):
@@ -155,7 +150,7 @@ class Kubernetes(unittest.TestCase):
 
     def test_pods_need_no_rights(self):
         """As the namespace's `restricted` demands, and a root that cannot be written to."""
-        for overlay in self.each():
+        for overlay in OVERLAYS:
             self.assertEqual(find(overlay, "Namespace", ".*")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
             for name, pod in pods(overlay):
                 self.assertFalse(pod["spec"]["automountServiceAccountToken"], name)
@@ -169,12 +164,13 @@ class Kubernetes(unittest.TestCase):
                     self.assertIn("memory", container["resources"]["limits"], name)
 
     def test_deploy_begins_with_everything_but_the_gateway(self):
-        for overlay in self.each():
-            labelled = {f"{one['kind']}" for one in objects(overlay) if one["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "gateway"}
+        for overlay in OVERLAYS:
+            components = [(one["kind"], one["metadata"].get("labels", {}).get("app.kubernetes.io/component")) for one in objects(overlay)]
+            labelled = {kind for kind, component in components if component == "gateway"}
             self.assertEqual(labelled, {"Deployment", "Service"})
 
     def test_postgres_takes_all_connections_there_may_be(self):
-        for overlay in self.each():
+        for overlay in OVERLAYS:
             most = find(overlay, "HorizontalPodAutoscaler", "gateway")["spec"]["maxReplicas"] + 1
             each = find(overlay, "ConfigMap", "gateway")["data"].get("DATABASE_MAX_CONNECTIONS", settings()["DATABASE_MAX_CONNECTIONS"])
             args = find(overlay, "StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"][0]["args"]
