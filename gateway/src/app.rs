@@ -21,7 +21,7 @@ use crate::{
     features::{
         Backend, Settings,
         auth::{passwords::Passwords, tokens::AccessTokens},
-        media::{blobs::Blobs, thumbnails::Thumbnails},
+        media::{Darkroom, blobs::Blobs},
         messages::send::{self, Sends},
         presence::{self, Presence},
         receipts::arrivals,
@@ -109,7 +109,9 @@ impl App {
             limits: Limits::new(&config.limits, together, clock.clone(), metrics.clone()),
             passwords: Passwords::start(&config.auth, limits_are_on, metrics.clone())
                 .map_err(|e| anyhow::anyhow!("{e:?}"))?,
-            thumbnails: Thumbnails::default(),
+            darkroom: Darkroom::start(&config.images, metrics.clone())
+                .map_err(|e| anyhow::anyhow!("{e:?}"))?,
+            admission: Default::default(),
             access_tokens: AccessTokens::new(&config.auth),
             sessions: Default::default(),
             health: Default::default(),

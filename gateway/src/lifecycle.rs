@@ -166,6 +166,13 @@ pub fn allow_many_connections() {
     }
 }
 
+/// On Linux, priorities belong to threads: the calling one steps behind all others of this process.
+pub fn be_nice(work: &str) {
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        error!(%error, work, "Cannot lower the priority of a thread; its work may slow down requests");
+    }
+}
+
 /// What a panic said.
 pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic

@@ -62,6 +62,8 @@ macro_rules! ids {
 }
 
 ids! {
+    /// An image that somebody uploaded.
+    AttachmentId;
     /// A conversation: two people, or a group.
     ChatId;
     /// The relation between two people, from the first request on.

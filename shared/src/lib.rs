@@ -8,6 +8,7 @@ pub mod disconnect;
 pub mod event;
 pub mod health;
 pub mod ids;
+pub mod media;
 pub mod message;
 pub mod moment;
 pub mod page;

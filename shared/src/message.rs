@@ -8,19 +8,23 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     ChatId, MessageId, ReactionId, UserId,
     contact::Person,
+    media::Attachment,
     moment,
     page::Limit,
-    text::{ClientKey, Emoji, MessageText, Metadata},
+    text::{Caption, ClientKey, Emoji, MessageText, Metadata},
     topic::Seq,
 };
 
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessage {
-    pub content: MessageText,
+    /// May only be empty, or left out, where images say it.
+    #[serde(default)]
+    pub content: Caption,
     #[serde(default)]
     pub content_type: SentType,
-    /// Anything; it comes back untouched.
+    /// Anything; it comes back untouched. But for two keys, of which an image message has one: `images` holds up to five uploads by
+    /// their addresses, as `{url, thumbnailUrl?, mediumUrl?, originalUrl?}`, and `attachments` by their ids.
     #[serde(default)]
     pub metadata: Metadata,
     /// A message of the same chat.
@@ -29,22 +33,23 @@ pub struct SendMessage {
     pub client_message_id: Option<ClientKey>,
 }
 
-/// What people may send.
+/// What people may send. A message with images is an image message, whatever it calls itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum SentType {
     #[default]
     Text,
+    Image,
 }
 
 impl TryFrom<String> for SentType {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text == "text" {
-            Ok(Self::Text)
-        } else {
-            Err("must be text")
+        match &*text {
+            "text" => Ok(Self::Text),
+            "image" => Ok(Self::Image),
+            _ => Err("must be one of text, image"),
         }
     }
 }
@@ -185,14 +190,15 @@ pub struct Message {
     pub reactions: Vec<Reaction>,
     pub delivery_status: DeliveryStatus,
     pub read_count: ReadCount,
-    #[schema(value_type = Vec<Object>)]
-    pub attachments: [(); 0],
+    /// The images in it, in their order.
+    pub attachments: Vec<Attachment>,
 }
 
 /// What the system says of, for programs; people read the content. In the `metadata` of such messages, as `system`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SystemNotice {
+    GroupPictureChanged { actor_id: UserId },
     GroupRenamed { actor_id: UserId, name: String },
     MemberLeft { user_id: UserId },
     MemberRemoved { actor_id: UserId, user_id: UserId },

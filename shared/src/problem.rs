@@ -134,8 +134,10 @@ macro_rules! reasons {
 reasons! {
     /// Too many wrong passwords for this name: `retryAfter` says when log-ins are taken again.
     AccountLocked: RateLimitExceeded, "Too many failed log-ins for this name. Please try again later.";
-    /// More log-ins wait for their password check than this server works off in a few seconds.
+    /// More log-ins or images wait for their turn than this server works off in a few seconds.
     Busy: RateLimitExceeded, "The server is busy. Please try again in a moment.";
+    /// The image is in a message already: it goes with the message.
+    AttachmentUsed: Conflict, "This image is already in a message.";
     /// These two people know each other already.
     AlreadyContacts: Conflict, "You are already contacts.";
     /// Somebody who is to be added to a group is in it already.
@@ -160,6 +162,8 @@ reasons! {
     MessageDeleted: Conflict, "This message was deleted.";
     /// Messages are changed and deleted by whoever sent them.
     NotSender: Forbidden, "Only the person who sent a message can change or delete it.";
+    /// Images are deleted by whoever uploaded them.
+    NotUploader: Forbidden, "Only the person who uploaded an image can delete it.";
     /// Reactions are removed by whoever reacted.
     NotYourReaction: Forbidden, "You can only remove your own reactions.";
     /// Whoever sent a request cannot accept it.

@@ -116,6 +116,22 @@ checked_text! {
 }
 
 checked_text! {
+    /// The same, but there may be nothing to say: images speak for themselves.
+    Caption { min: 0, max: 10_000, example: "Hello Bob" }
+    |text| {
+        let trimmed = text.trim();
+        if trimmed.is_empty() { Ok(String::new()) } else { MessageText::try_from(text).map(String::from) }
+    }
+}
+
+#[expect(clippy::derivable_impls, reason = "the type is written by the macro")]
+impl Default for Caption {
+    fn default() -> Self {
+        Self(String::new())
+    }
+}
+
+checked_text! {
     /// What somebody reacts with. Flags joined with others are the longest: ten code points.
     Emoji { min: 1, max: 10, example: "👍" }
     |text| {

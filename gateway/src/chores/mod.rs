@@ -4,6 +4,8 @@
 
 mod condense_messages;
 mod expire_sessions;
+mod remove_images;
+mod sweep_uploads;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -41,6 +43,20 @@ pub fn start(tasks: &Tasks, backend: &Arc<Backend>) {
         backend,
         condense_messages::condense_messages,
     );
+    every(
+        tasks,
+        "remove images",
+        Duration::from_secs(2),
+        backend,
+        remove_images::remove_images,
+    );
+    every(
+        tasks,
+        "sweep uploads",
+        Duration::from_secs(600),
+        backend,
+        sweep_uploads::sweep_uploads,
+    );
     let (blobs, stop) = (backend.blobs.clone(), tasks.clone());
     tasks.spawn("make the bucket", async move {
         tokio::select! {
@@ -70,7 +86,11 @@ fn every<F>(
                 () = stop.closing() => return,
             }
             // A chore that waits for a server that vanished must not wait for ever.
-            let done = timeout(PATIENCE, chore(backend.clone())).await;
+            let done = tokio::select! {
+                done = timeout(PATIENCE, chore(backend.clone())) => done,
+                // Whoever leaves does not wait for a storage that is away; another replica does the rest.
+                () = stop.closing() => return,
+            };
             if let Err(error) = done.unwrap_or_else(|late| Err(Error::unavailable(late))) {
                 warn!(?error, chore = name, "A chore failed and will be tried again");
             }

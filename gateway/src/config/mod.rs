@@ -5,6 +5,7 @@
 mod auth;
 mod database;
 mod http;
+mod images;
 mod limits;
 mod redis;
 mod storage;
@@ -17,6 +18,7 @@ pub use self::{
     auth::Auth,
     database::Database,
     http::Http,
+    images::Images,
     limits::{Limits, Rate, Switch},
     redis::Redis,
     storage::Storage,
@@ -33,6 +35,8 @@ pub struct Config {
     pub redis: Redis,
     #[command(flatten)]
     pub storage: Storage,
+    #[command(flatten)]
+    pub images: Images,
     #[command(flatten)]
     pub auth: Auth,
     #[command(flatten)]

@@ -171,8 +171,8 @@ async fn in_time(request: Request, next: Next) -> Response {
     let patience = match request.uri().path() {
         // These wait for their turn at password hashing, a thousand people in a row if need be.
         "/api/auth/register" | "/api/auth/login" => 10 * MINUTE,
-        // A picture may come over a slow line.
-        "/api/users/me/avatar" => 2 * MINUTE,
+        // Images may come over a slow line, and wait for their turn.
+        path if path == "/api/attachments/upload" || path.ends_with("/avatar") => 2 * MINUTE,
         _ => PATIENCE,
     };
     let answer = tokio::time::timeout(patience, next.run(request)).await;

@@ -25,7 +25,7 @@ use crate::{
     error::Result,
     features::{
         auth::{passwords::Passwords, tokens::AccessTokens},
-        media::{blobs::Blobs, thumbnails::Thumbnails},
+        media::{Admission, Darkroom, blobs::Blobs},
     },
     lifecycle::Tasks,
     limits::{Attempts, Limits},
@@ -42,7 +42,8 @@ pub struct Backend {
     pub limits: Limits,
     pub attempts: Arc<Attempts>,
     pub passwords: Passwords,
-    pub thumbnails: Thumbnails,
+    pub darkroom: Darkroom,
+    pub admission: Admission,
     pub access_tokens: AccessTokens,
     pub sessions: sessions::Living,
     pub health: health::Health,

@@ -27,6 +27,8 @@ pub struct Metrics {
     pub log_ins: Family<OutcomeLabels, Counter>,
     pub passwords_waiting: Family<LaneLabels, Gauge>,
     pub password_wait_seconds: Histograms<LaneLabels>,
+    pub images_waiting: Gauge,
+    pub image_seconds: Histogram,
     pub limited: Family<LimitLabels, Counter>,
     pub limit_fallbacks: Counter,
     pub session_checks: Family<OutcomeLabels, Counter>,
@@ -141,6 +143,8 @@ impl Metrics {
         let log_ins = Family::default();
         let passwords_waiting = Family::default();
         let password_wait_seconds = Histograms::new_with_constructor(password_histogram as fn() -> Histogram);
+        let images_waiting = Gauge::default();
+        let image_seconds = password_histogram();
         let limited = Family::default();
         let limit_fallbacks = Counter::default();
         let session_checks = Family::default();
@@ -184,6 +188,17 @@ impl Metrics {
             "From asking for a password hash to having it",
             Unit::Seconds,
             password_wait_seconds.clone(),
+        );
+        registry.register(
+            "images_waiting",
+            "Images waiting for a thread to be drawn on",
+            images_waiting.clone(),
+        );
+        registry.register_with_unit(
+            "image_duration",
+            "From asking for an image's versions to having them",
+            Unit::Seconds,
+            image_seconds.clone(),
         );
         registry.register("limited", "Requests refused by a limit", limited.clone());
         registry.register(
@@ -282,6 +297,8 @@ impl Metrics {
             log_ins,
             passwords_waiting,
             password_wait_seconds,
+            images_waiting,
+            image_seconds,
             limited,
             limit_fallbacks,
             session_checks,

@@ -41,6 +41,8 @@ struct World {
     /// A message of Ada's in it, and her reaction to it.
     message: String,
     reaction: String,
+    /// An image that she uploaded.
+    image: String,
     name: String,
     refresh_token: String,
 }
@@ -112,6 +114,9 @@ fn table() -> Vec<Expectation> {
         Expectation { operation: "get /api/users/me", ..PRIVATE },
         Expectation { operation: "put /api/users/me", body: |_| json!({}), ..PRIVATE },
         Expectation { operation: "patch /api/users/me/avatar", ..PRIVATE },
+        Expectation { operation: "post /api/attachments/upload", ada: 201, stranger: 201, ..PRIVATE },
+        Expectation { operation: "get /api/attachments/{id}", id: |world| &world.image, stranger: 404, ..PRIVATE },
+        Expectation { operation: "delete /api/attachments/{id}", id: |world| &world.image, ada: 204, stranger: 404, ..PRIVATE },
         // An address that cannot be guessed is all it takes; this one leads nowhere.
         Expectation { operation: "get /media/{key}", ada: 404, stranger: 404, nobody: 404, ..PUBLIC },
         Expectation { operation: "get /api/users/search", ..PRIVATE },
@@ -165,6 +170,7 @@ fn table() -> Vec<Expectation> {
             stranger: 404,
             ..PRIVATE
         },
+        Expectation { operation: "patch /api/chats/{id}/avatar", id: |world| &world.chat, stranger: 404, ..PRIVATE },
         Expectation { operation: "post /api/chats/{id}/leave", id: |world| &world.chat, ada: 204, stranger: 404, ..PRIVATE },
         Expectation { operation: "get /api/chats/slug/{slug}", id: |world| &world.slug, stranger: 404, ..PRIVATE },
         Expectation {
@@ -299,6 +305,20 @@ async fn everybody_gets_what_is_theirs() {
             .unwrap();
         let reaction = format!("/api/messages/{}/reactions", message.str("id").unwrap());
         let reaction = ada.rest.post(&reaction, json!({"emoji": "👍"})).await.unwrap();
+        let image = ada
+            .rest
+            .upload(
+                Method::POST,
+                "/api/attachments/upload",
+                "image",
+                "a.gif",
+                "image/gif",
+                GIF,
+            )
+            .await
+            .unwrap()
+            .expect(201)
+            .unwrap();
         let world = World {
             ada: ada.id.clone(),
             session,
@@ -310,6 +330,7 @@ async fn everybody_gets_what_is_theirs() {
             slug: group.str("slug").unwrap().to_owned(),
             message: message.str("id").unwrap().to_owned(),
             reaction: reaction.str("id").unwrap().to_owned(),
+            image: image.str("id").unwrap().to_owned(),
             name,
             refresh_token: ada.refresh_token.clone(),
         };
@@ -325,9 +346,14 @@ async fn everybody_gets_what_is_theirs() {
             path += "?q=a";
         }
         let call = async |door: &Rest| {
-            if path.ends_with("/avatar") {
+            if path.ends_with("/avatar") || path.ends_with("/upload") {
+                let field = if path.ends_with("/upload") {
+                    "file"
+                } else {
+                    "avatar"
+                };
                 return door
-                    .upload(method.clone(), &path, "avatar", "a.gif", "image/gif", GIF)
+                    .upload(method.clone(), &path, field, "a.gif", "image/gif", GIF)
                     .await
                     .unwrap()
                     .status;

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use gateway::config::Config;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::{
@@ -18,8 +19,13 @@ use crate::cluster::{JWT_SECRET, config};
 const SOON: Duration = Duration::from_secs(20);
 
 async fn gateway(args: &[&str]) -> Command {
-    let config = config().await;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+    command(&config().await, args)
+}
+
+/// The program with these settings: the one that was built for the tests, or another one to be measured.
+pub fn command(config: &Config, args: &[&str]) -> Command {
+    let other = std::env::var_os("GATEWAY");
+    let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_gateway").into()));
     command
         .args(args)
         .env_clear()

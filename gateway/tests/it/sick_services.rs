@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use gateway::{config::Switch, features::media::sweep};
+use image::ImageFormat;
 use serde_json::json;
 use shared::secret::Secret;
 use sqlx::Connection;
@@ -9,6 +11,8 @@ use tools::client::{Socket, rest::PASSWORD};
 
 use crate::{
     cluster::Cluster,
+    images::{path_of, upload},
+    pictures::{file, quadrants},
     weather::{Weather, Wire, target_of, through},
 };
 
@@ -286,4 +290,129 @@ async fn while_postgresql_is_away_sockets_stay_and_are_told_to_try_again() {
             .collect();
         assert_eq!(texts, ["tea?"], "{weather:?}");
     }
+}
+
+/// Uploads fail clearly and soon, everything else goes on, nothing half-made stays, and what was to be removed is removed later.
+#[tokio::test]
+async fn without_s3_uploads_are_refused_soon_and_messages_go_on() {
+    let mut config = crate::cluster::config().await;
+    let storage = Wire::to(target_of(&config.storage.endpoint)).await;
+    let storage_at = storage.address;
+    config.storage.endpoint = format!("http://{storage_at}");
+    let endpoint = config.storage.endpoint.clone();
+    let cluster = Cluster::with(|config| {
+        config.storage.endpoint = endpoint.clone();
+        config.limits.rate_limits = Switch::Off;
+    })
+    .await;
+    let ada = cluster.rest(0).register("ada").await.unwrap();
+    let bob = cluster.rest(1).register("bob").await.unwrap();
+    let chat = crate::contacts::befriend(&ada, &bob).await;
+    let picture = || file(quadrants(900, 900), ImageFormat::Png);
+    let image = upload(&ada, "x", picture()).await.expect(201).unwrap();
+    let path = format!("/api/chats/{chat}/messages");
+    let said = json!({"content": "", "contentType": "image", "metadata": {"attachments": [image["id"]]}});
+    let sent = ada.rest.post(&path, said).await.unwrap().expect(201).unwrap();
+    for weather in [Weather::Cut, Weather::Frozen] {
+        storage.set(weather);
+        let started = Instant::now();
+        let uploads = (0..4).map(|_| upload(&ada, "x", picture()));
+        let messages = async {
+            for _ in 0..10 {
+                let sent = ada.rest.post(&path, json!({"content": "Hello"})).await.unwrap();
+                sent.expect(201).unwrap();
+            }
+        };
+        let (answers, ()) = tokio::join!(futures_util::future::join_all(uploads), messages);
+        for answer in answers {
+            let answer = answer.expect(503).unwrap();
+            assert_eq!(answer.body["code"], "SERVICE_UNAVAILABLE");
+            assert!(answer.retry_after().is_some());
+            assert!(!answer.text.contains("127.0.0.1"), "the cause stays inside");
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "{weather:?}: {:?}",
+            started.elapsed()
+        );
+        let started = Instant::now();
+        upload(&ada, "x", picture()).await.expect(503).unwrap();
+        assert!(
+            started.elapsed() < Duration::from_secs(2),
+            "what was learnt is known"
+        );
+        cluster
+            .rest(0)
+            .get(path_of(&image["url"]))
+            .await
+            .unwrap()
+            .expect(503)
+            .unwrap();
+        storage.set(Weather::Fine);
+        let back = async {
+            while upload(&ada, "x", picture()).await.status != 201 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(15), back)
+            .await
+            .expect("it comes back by itself");
+    }
+    let mut database = cluster.database().await;
+    let count = "select (select count(*) from attachments), (select count(*) from blobs_to_remove)";
+    let (kept, to_remove): (i64, i64) = sqlx::query_as(count).fetch_one(&mut database).await.unwrap();
+    assert_eq!(kept, 3, "those that were answered with success");
+    assert!(
+        to_remove > 0,
+        "what may have been stored nevertheless is on the list"
+    );
+
+    // A message is deleted while its images cannot be: they go later.
+    storage.set(Weather::Cut);
+    let message = format!("/api/messages/{}", sent.str("id").unwrap());
+    ada.rest.delete(&message).await.unwrap().expect(204).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    storage.set(Weather::Fine);
+    cluster.clock.advance(Duration::from_secs(16 * 60));
+    let ada = cluster.rest(0).log_in("ada", PASSWORD).await.unwrap();
+    sweep::forgotten_blobs(&cluster.replicas[0].backend)
+        .await
+        .unwrap();
+    let left = async {
+        loop {
+            let (_, to_remove): (i64, i64) = sqlx::query_as(count).fetch_one(&mut database).await.unwrap();
+            if to_remove == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), left)
+        .await
+        .expect("everything on the list is removed");
+    ada.rest
+        .get(path_of(&image["url"]))
+        .await
+        .unwrap()
+        .expect(404)
+        .unwrap();
+}
+
+/// Somebody cleaned up too much: the bucket is made again when the next image comes.
+#[tokio::test]
+async fn a_missing_bucket_is_made() {
+    let cluster = Cluster::start().await;
+    let ada = cluster.rest(0).register("ada").await.unwrap();
+    let picture = || file(quadrants(90, 90), ImageFormat::Png);
+    upload(&ada, "x", picture()).await.expect(201).unwrap();
+    let root = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("s3-{}", std::process::id()));
+    std::fs::remove_dir_all(root.join(&cluster.config.storage.bucket)).unwrap();
+    let image = upload(&ada, "x", picture()).await.expect(201).unwrap();
+    cluster
+        .rest(1)
+        .get(path_of(&image["url"]))
+        .await
+        .unwrap()
+        .expect(200)
+        .unwrap();
 }

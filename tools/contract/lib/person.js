@@ -61,9 +61,9 @@ export class Person {
    * @param {any} [body]
    * @param {{expect?: number | number[], replica?: number | string, headers?: object}} [options]
    */
-  rest(method, path, body, { expect, replica = this.replica, headers = {} } = {}) {
+  rest(method, path, body, { expect, replica = this.replica, headers = {}, raw } = {}) {
     const who = this.label;
-    return request(addressOf(replica), method, path, { body, expect, headers, who, token: this.token });
+    return request(addressOf(replica), method, path, { body, raw, expect, headers, who, token: this.token });
   }
 
   async get(path, options) {
@@ -80,6 +80,16 @@ export class Person {
 
   async delete(path, options) {
     return (await this.rest("DELETE", path, undefined, options)).body;
+  }
+
+  /** Upload files, as a browser does: all in fields of one name. */
+  async upload(files, { field = "image", path = "/attachments/upload", method = "POST", ...options } = {}) {
+    const form = new FormData();
+    for (const [name, bytes] of Object.entries(files)) form.append(field, new Blob([bytes]), name);
+    const encoded = new Response(form);
+    const raw = Buffer.from(await encoded.arrayBuffer());
+    const headers = { "content-type": encoded.headers.get("content-type") };
+    return (await this.rest(method, path, undefined, { expect: 201, headers, raw, ...options })).body;
   }
 
   /** Send a message over REST, when it is this person's turn: ten in a second is what one may. */
@@ -129,8 +139,9 @@ export class Person {
  * Not `fetch`: between the arrival of an answer and the moment when `fetch` tells of it lie several turns of the event loop, and
  * what overtakes what is a thing that tests look at.
  */
-export async function request(base, method, path, { body, expect, headers = {}, who = "somebody", token } = {}) {
-  const url = new URL(path.startsWith("/socket.io") || path.startsWith("/health") ? path : `/api${path}`, base);
+export async function request(base, method, path, { body, raw, expect, headers = {}, who = "somebody", token } = {}) {
+  const isWhole = ["/socket.io", "/health", "/media/"].some((start) => path.startsWith(start));
+  const url = new URL(isWhole ? path : `/api${path}`, base);
   const text = body === undefined ? undefined : JSON.stringify(body);
   const answer = await new Promise((resolve, reject) => {
     const outgoing = http.request(url, {
@@ -139,6 +150,7 @@ export async function request(base, method, path, { body, expect, headers = {}, 
       timeout: 120_000,
       headers: {
         ...(token && { authorization: `Bearer ${token}` }),
+        ...(raw && { "content-length": raw.length }),
         ...(text !== undefined && { "content-type": "application/json", "content-length": Buffer.byteLength(text) }),
         ...headers,
       },
@@ -151,11 +163,11 @@ export async function request(base, method, path, { body, expect, headers = {}, 
       incoming.on("error", reject);
       incoming.on("end", () => {
         const answeredAt = performance.now();
-        const raw = Buffer.concat(chunks).toString();
-        resolve({ status: incoming.statusCode, headers: incoming.headers, raw, answeredAt });
+        const bytes = Buffer.concat(chunks);
+        resolve({ status: incoming.statusCode, headers: incoming.headers, bytes, raw: bytes.toString(), answeredAt });
       });
     });
-    outgoing.end(text);
+    outgoing.end(raw ?? text);
   });
   answer.body = parse(answer.raw);
   const wanted = expect === undefined ? undefined : [expect].flat();

@@ -6,7 +6,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Rest,
-    extract::{Image, ImageField, Json, PathId},
+    extract::{Json, PathId},
+    form::Form,
     wrapped::UserAnswer,
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     features::{
         Caller,
         accounts::{avatar, profile, update},
+        media,
     },
 };
 
@@ -47,29 +49,29 @@ async fn put_me(
 
 /// Change the caller's picture.
 ///
-/// JPEG, PNG, GIF or WebP by content, at most 10 MiB and 4096 pixels a side. It is cut to a square of 300 pixels, upright and
-/// without anything that the camera added.
+/// JPEG, PNG, GIF or WebP by content, at most 10 MiB and 4096 pixels a side. It is cut to a square of at most 300 pixels,
+/// upright and without anything that the camera added.
 #[utoipa::path(patch, path = "/users/me/avatar", tag = "users", operation_id = "changeAvatar",
     request_body(content = AvatarForm, content_type = "multipart/form-data"),
-    responses((status = 200, body = UserAnswer)))]
+    responses((status = 200, body = UserAnswer),
+        (status = 400, description = "No image, a damaged one, or more pixels than we take."),
+        (status = 413, description = "The image is larger than 10 MiB."),
+        (status = 415, description = "Not a form, or not an image of these four kinds."),
+        (status = 503, description = "The image cannot be stored at this moment.")))]
 async fn patch_avatar(
     State(rest): State<Rest>,
     caller: Caller,
-    image: Image<Avatar>,
+    mut form: Form<1>,
 ) -> Result<Answer<UserAnswer>> {
-    Ok(Answer(avatar::change(&rest, &caller, image.bytes).await?.into()))
+    let place = media::admit(&rest, &caller, form.announced()).await?;
+    let file = form.only_file("avatar").await?;
+    Ok(Answer(avatar::change(&rest, &caller, place, file).await?.into()))
 }
 
-/// The field that holds the picture.
-struct Avatar;
-
-impl ImageField for Avatar {
-    const NAMES: &[&str] = &["avatar"];
-}
-
+/// A picture of a person or a group.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes the form")]
-struct AvatarForm {
+pub(super) struct AvatarForm {
     #[schema(value_type = String, format = Binary)]
     avatar: Vec<u8>,
 }

@@ -13,14 +13,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Rest,
+    accounts::AvatarForm,
     extract::{Json, PathId, Query},
+    form::Form,
     wrapped::ChatAnswer,
 };
 use crate::{
     error::Result,
     features::{
         Caller,
-        chats::{add_members, delete, leave, list, remove_member, rename, start},
+        chats::{add_members, delete, leave, list, picture, remove_member, rename, start},
+        media,
     },
 };
 
@@ -34,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<Rest> {
         .routes(routes!(post_participants))
         .routes(routes!(delete_participant))
         .routes(routes!(post_leave))
+        .routes(routes!(patch_chat_avatar))
 }
 
 /// The caller's chats, those with the newest messages first.
@@ -74,6 +78,33 @@ async fn put_chat(
     Json(ask): Json<RenameGroup>,
 ) -> Result<Answer<ChatAnswer>> {
     Ok(Answer(rename::rename(&rest, &caller, id, ask).await?.into()))
+}
+
+/// Change a group's picture.
+///
+/// JPEG, PNG, GIF or WebP by content, at most 10 MiB and 4096 pixels a side. It is cut to a square of at most 300 pixels.
+#[utoipa::path(patch, path = "/chats/{id}/avatar", tag = "chats", operation_id = "changeGroupPicture",
+    params(("id" = ChatId, Path)),
+    request_body(content = AvatarForm, content_type = "multipart/form-data"),
+    responses((status = 200, body = ChatAnswer),
+        (status = 400, description = "No image, a damaged one, or more pixels than we take."),
+        (status = 403, description = "The caller is neither owner nor admin, has left it, or it is a direct chat."),
+        (status = 404, description = "The caller knows no such chat."),
+        (status = 413, description = "The image is larger than 10 MiB."),
+        (status = 415, description = "Not a form, or not an image of these four kinds."),
+        (status = 503, description = "The image cannot be stored at this moment.")))]
+async fn patch_chat_avatar(
+    State(rest): State<Rest>,
+    caller: Caller,
+    PathId(id): PathId<ChatId>,
+    mut form: Form<1>,
+) -> Result<Answer<ChatAnswer>> {
+    picture::may_change(&rest, &caller, id).await?;
+    let place = media::admit(&rest, &caller, form.announced()).await?;
+    let file = form.only_file("avatar").await?;
+    Ok(Answer(
+        picture::change(&rest, &caller, id, place, file).await?.into(),
+    ))
 }
 
 /// Delete a group, for everybody.

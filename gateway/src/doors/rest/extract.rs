@@ -1,17 +1,13 @@
 //! From a request to what a use case takes: who asks, and for what. Everything that does not fit is an `Error` of ours.
 
-use std::{marker::PhantomData, net::IpAddr};
+use std::{net::IpAddr, time::Duration};
 
-use axum::{
-    body::Body,
-    extract::{FromRequest, FromRequestParts, Multipart, Request, multipart::MultipartError},
-};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use shared::problem::Reason;
-use std::time::Duration;
 
 use super::Rest;
 use crate::{
@@ -25,10 +21,6 @@ use crate::{
 
 /// A JSON body may have this many bytes (contract Q18).
 const JSON_LIMIT: usize = 1024 * 1024;
-/// An image may have this many bytes (contract 5.2).
-const IMAGE_LIMIT: usize = 10 * 1024 * 1024;
-/// What a form adds to the image in it.
-const FORM_OVERHEAD: usize = 64 * 1024;
 /// A body that trickles in is given up after this.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -151,13 +143,14 @@ fn is_json(headers: &HeaderMap) -> Result<bool> {
     Ok(kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")))
 }
 
+/// How many bytes are about to come, if the client says so.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 async fn read(request: Request) -> Result<Bytes> {
     let too_large = || Error::TooLarge("The body must not be larger than 1 MB.".into());
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > JSON_LIMIT as u64) {
+    if announced(request.headers()).is_some_and(|length| length > JSON_LIMIT as u64) {
         return Err(too_large());
     }
     let body = Limited::new(request.into_body(), JSON_LIMIT);
@@ -167,66 +160,6 @@ async fn read(request: Request) -> Result<Bytes> {
         Ok(Err(_)) => Err(Error::invalid("body", "ended before it was complete")),
         Err(_) => Err(Error::invalid("body", "did not arrive in time")),
     }
-}
-
-/// Which fields of a form may hold the image.
-pub trait ImageField: Send {
-    const NAMES: &[&str];
-}
-
-/// The image in a form.
-#[derive(Debug)]
-pub struct Image<F> {
-    pub bytes: Bytes,
-    field: PhantomData<F>,
-}
-
-impl<F: ImageField> FromRequest<Rest> for Image<F> {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, rest: &Rest) -> Result<Self> {
-        let announced = request
-            .headers()
-            .get(header::CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: u64| length > (IMAGE_LIMIT + FORM_OVERHEAD) as u64) {
-            return Err(image_too_large());
-        }
-        let form = request.map(|body| Body::new(Limited::new(body, IMAGE_LIMIT + FORM_OVERHEAD)));
-        let read = tokio::time::timeout(BODY_TIMEOUT, read_image(form, rest, F::NAMES));
-        let bytes = read
-            .await
-            .map_err(|_| Error::invalid("body", "did not arrive in time"))??;
-        Ok(Self {
-            bytes,
-            field: PhantomData,
-        })
-    }
-}
-
-async fn read_image(form: Request, rest: &Rest, names: &[&str]) -> Result<Bytes> {
-    let mut form = Multipart::from_request(form, rest)
-        .await
-        .map_err(|_| Error::Unsupported("Please send a form (Content-Type: multipart/form-data).".into()))?;
-    let broken = |error: MultipartError| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => image_too_large(),
-        _ => Error::invalid("body", "is not a complete form"),
-    };
-    while let Some(field) = form.next_field().await.map_err(broken)? {
-        if !field.name().is_some_and(|name| names.contains(&name)) {
-            continue;
-        }
-        let bytes = field.bytes().await.map_err(broken)?;
-        if bytes.len() > IMAGE_LIMIT {
-            return Err(image_too_large());
-        }
-        return Ok(bytes);
-    }
-    Err(Error::invalid(names[0], "is required"))
-}
-
-fn image_too_large() -> Error {
-    Error::TooLarge("The image must not be larger than 10 MiB.".into())
 }
 
 /// What stands behind the question mark.

@@ -6,11 +6,13 @@ mod chats;
 mod contacts;
 mod extract;
 mod flushed;
+mod form;
 pub mod health;
 mod media;
 mod messages;
 pub mod openapi;
 pub mod problem;
+mod range;
 mod receipts;
 mod search;
 mod wrapped;
@@ -49,11 +51,12 @@ fn routes() -> OpenApiRouter<Rest> {
         .merge(contacts::router())
         .merge(chats::router())
         .merge(messages::router())
-        .merge(receipts::router());
+        .merge(receipts::router())
+        .merge(media::router());
     OpenApiRouter::with_openapi(openapi::base())
         .nest("/api", api.merge(health::router()))
         .merge(health::router())
-        .merge(media::router())
+        .merge(media::images())
 }
 
 pub fn router(rest: Rest) -> Router {

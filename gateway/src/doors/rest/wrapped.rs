@@ -5,6 +5,7 @@ use shared::{
     account::User,
     chat::Chat,
     contact::{Contact, ContactRequest},
+    media::Attachment,
     message::{Message, Reaction},
 };
 use utoipa::ToSchema;
@@ -28,6 +29,8 @@ macro_rules! wrapped {
 }
 
 wrapped! {
+    /// An image, bare and as `attachment`.
+    AttachmentAnswer { attachment: Attachment }
     /// A chat, bare and as `chat`.
     ChatAnswer { chat: Chat }
     /// A contact, bare and as `contact`.

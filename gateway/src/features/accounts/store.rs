@@ -31,9 +31,7 @@ impl UserRow {
             id: self.id,
             username: self.username,
             display_name: Some(self.display_name),
-            avatar_url: self
-                .avatar_key
-                .map(|key| format!("{}/{key}", settings.images_url)),
+            avatar_url: self.avatar_key.map(|key| settings.image_url(&key)),
             // Whether they are there is for `presence` to say.
             status: self.chosen_status.unwrap_or(Status::Offline),
             chosen_status: self.chosen_status,
@@ -171,18 +169,12 @@ pub(super) async fn onlookers(db: &Db, user: UserId) -> Result<Vec<UserId>> {
     Ok(onlookers.fetch_all(db.read()).await?)
 }
 
-/// Show another picture. Says which one was shown before.
 pub(super) async fn replace_avatar(
     tx: &mut Tx,
     caller: &Caller,
     key: &str,
     now: DateTime<Utc>,
-) -> Result<Option<String>> {
-    let old = sqlx::query_scalar!(
-        "select avatar_key from users where id = $1 for update",
-        caller.user.0
-    );
-    let old = old.fetch_one(tx.conn()).await?;
+) -> Result<()> {
     sqlx::query!(
         "update users set avatar_key = $2, updated_at = $3 where id = $1",
         caller.user.0,
@@ -191,5 +183,5 @@ pub(super) async fn replace_avatar(
     )
     .execute(tx.conn())
     .await?;
-    Ok(old)
+    Ok(())
 }

@@ -23,7 +23,7 @@ use tracing::error;
 use crate::{
     config,
     error::{Error, Result},
-    lifecycle::panic_text,
+    lifecycle::{be_nice, panic_text},
     telemetry::metrics::{LaneLabels, Metrics},
 };
 
@@ -134,7 +134,7 @@ impl Passwords {
         for number in 0..threads {
             let lanes = lanes.clone();
             let work = move || {
-                be_nice();
+                be_nice("hashing passwords");
                 while let Some(job) = lanes.next() {
                     // Whoever waits for a job that panicked is told; the thread goes on.
                     if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(job)) {
@@ -340,13 +340,6 @@ fn digestible(password: &Secret<String>) -> Vec<u8> {
                 .finalize(),
         )
         .into_bytes()
-}
-
-/// On Linux, priorities belong to threads: the calling one steps behind all others of this process.
-fn be_nice() {
-    if let Err(error) = rustix::process::setpriority_process(None, 19) {
-        error!(%error, "Cannot lower the priority of password hashing; log-ins may slow down other requests");
-    }
 }
 
 #[cfg(test)]

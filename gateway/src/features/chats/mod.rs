@@ -4,6 +4,7 @@ pub mod add_members;
 pub mod delete;
 pub mod leave;
 pub mod list;
+pub mod picture;
 pub mod remove_member;
 pub mod rename;
 mod rules;

@@ -270,6 +270,18 @@ pub(super) async fn rename(tx: &mut Tx, chat: ChatId, name: &GroupName, at: Date
     Ok(())
 }
 
+pub(super) async fn set_picture(tx: &mut Tx, chat: ChatId, key: &str, at: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "update chats set avatar_key = $2, updated_at = $3 where id = $1",
+        chat.0,
+        key,
+        at
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// The chat is gone for everybody. Its messages stay, unseen.
 pub(super) async fn delete(tx: &mut Tx, chat: ChatId, at: DateTime<Utc>) -> Result<()> {
     sqlx::query!("update chats set deleted_at = $2 where id = $1", chat.0, at)

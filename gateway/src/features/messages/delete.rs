@@ -4,7 +4,7 @@
 use shared::{
     ChatId, MessageId,
     event::Event,
-    message::{MessageDeleted, MessageEdited},
+    message::{ContentType, MessageDeleted, MessageEdited},
     topic::{Seq, Topic},
 };
 
@@ -12,7 +12,7 @@ use super::{DELETED, chat_of, rules, store};
 use crate::{
     db::Tx,
     error::Result,
-    features::{Backend, Caller, chats},
+    features::{Backend, Caller, chats, media},
     limits::Limited,
 };
 
@@ -32,6 +32,10 @@ pub async fn delete(backend: &Backend, caller: &Caller, id: MessageId) -> Result
     }
     let spot = chats::next_place(&mut tx, caller.user, chat, backend.clock.now()).await?;
     let edits = store::destroy(&mut tx, id, spot.at).await?;
+    if before.content_type == ContentType::Image {
+        // Its images go with it: a chore removes what nothing refers to any more.
+        media::delete_of_message(&mut tx, id).await?;
+    }
     let edits = edits.into_iter().map(|(seq, edited_at)| {
         let edited = MessageEdited {
             id,

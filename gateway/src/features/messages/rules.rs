@@ -1,5 +1,6 @@
 //! Decisions about messages that need no database.
 
+mod images;
 #[cfg(test)]
 mod properties;
 mod sanitise;
@@ -7,7 +8,10 @@ mod sanitise;
 use chrono::{DateTime, Utc};
 use shared::{UserId, message::ContentType, problem::Reason};
 
-pub(super) use self::sanitise::{harmless, text_of};
+pub(super) use self::{
+    images::{images_named, with_images},
+    sanitise::{harmless, text_of},
+};
 use super::store::{Held, Reacted};
 use crate::error::{Error, Result};
 

@@ -17,7 +17,7 @@ use super::{rules, store};
 use crate::{
     db::Lane,
     error::{Error, Result},
-    features::{Backend, Caller, Way, presence, search},
+    features::{Backend, Caller, Way, media::attach::Named, presence, search},
     limits::Limited,
 };
 
@@ -35,6 +35,8 @@ pub struct Draft {
     pub(super) content: String,
     pub(super) search_text: String,
     pub(super) metadata: Metadata,
+    /// The images in it, each with where it is named.
+    pub(super) images: Vec<(String, Named)>,
     pub(super) reply_to: Option<MessageId>,
     pub(super) key: Option<ClientKey>,
     pub(super) held_for: Option<SessionId>,
@@ -58,7 +60,7 @@ pub struct Sent {
 
 pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMessage) -> Result<Sent> {
     backend.limits.check(Limited::SendMessage, caller.user).await?;
-    let draft = Arc::new(Draft::of(caller, chat, ask));
+    let draft = Arc::new(Draft::of(caller, chat, ask)?);
     for _ in 0..LOOKS {
         match backend.sends.ask(draft.clone(), draft.size()).await? {
             Outcome::Sent(message) => {
@@ -121,18 +123,20 @@ async fn first_with_key(backend: &Backend, draft: &Draft) -> Result<Option<Messa
 }
 
 impl Draft {
-    fn of(caller: &Caller, chat: ChatId, ask: SendMessage) -> Self {
+    fn of(caller: &Caller, chat: ChatId, ask: SendMessage) -> Result<Self> {
+        let images = rules::images_named(&ask)?;
         let content = rules::harmless(&ask.content);
-        Self {
+        Ok(Self {
             sender: caller.user,
             chat,
             search_text: search::folded(&rules::text_of(&content)),
             content,
             metadata: ask.metadata,
+            images,
             reply_to: ask.reply_to_id,
             key: ask.client_message_id,
             held_for: (caller.way == Way::Request).then_some(caller.session),
-        }
+        })
     }
 
     /// About how much memory it takes up.

@@ -13,12 +13,12 @@ use shared::{
 };
 use uuid::Uuid;
 
-pub(super) use self::new::{Sender, hold_originals, insert, senders};
+pub(super) use self::new::{Sender, hold_originals, insert, keys_of, senders};
 use super::{DELETED, DELETED_QUOTE};
 use crate::{
     db::{Place, Tx},
     error::{Error, Result},
-    features::{Settings, accounts},
+    features::{Settings, accounts, media},
 };
 
 pub(super) async fn by_client_key(
@@ -247,6 +247,15 @@ pub async fn messages(tx: &mut Tx, settings: &Settings, ids: &[MessageId]) -> Re
     )
     .fetch_all(tx.conn())
     .await?;
+    let with_images: Vec<MessageId> = rows
+        .iter()
+        .filter(|row| row.content_type == ContentType::Image)
+        .map(|row| row.id)
+        .collect();
+    let mut images = match with_images.as_slice() {
+        [] => HashMap::new(),
+        some => media::of_messages(tx, settings, some).await?,
+    };
     let involved: Vec<UserId> = rows
         .iter()
         .flat_map(|row| [row.sender_id, row.quoted_sender_id])
@@ -313,7 +322,7 @@ pub async fn messages(tx: &mut Tx, settings: &Settings, ids: &[MessageId]) -> Re
                 total: row.recipients,
                 read: row.read,
             },
-            attachments: [],
+            attachments: images.remove(&row.id).unwrap_or_default(),
         })
     });
     messages.collect()

@@ -8,6 +8,7 @@ use std::{
 use shared::{
     MessageId, UserId,
     event::Event,
+    media::Attachment,
     message::{ContentType, DeliveryStatus, Message, Quote, ReadCount},
     problem::Reason,
     topic::Topic,
@@ -19,7 +20,11 @@ use crate::{
     error::{Error, Result},
     features::{
         Backend, chats, contacts,
-        messages::store::{self, Sender},
+        media::attach,
+        messages::{
+            rules,
+            store::{self, Sender},
+        },
     },
 };
 
@@ -41,6 +46,7 @@ struct Candidate<'a> {
     draft: &'a Draft,
     sender: Sender,
     quote: Option<Quote>,
+    images: Vec<Attachment>,
 }
 
 /// All drafts of a transaction: what remains of them, and what was decided about the others.
@@ -57,6 +63,7 @@ impl<'a> Batch<'a> {
             draft,
             sender,
             quote: None,
+            images: Vec::new(),
         });
         Self {
             left: left.collect(),
@@ -101,6 +108,7 @@ async fn attempt(backend: &Backend, drafts: &[Arc<Draft>]) -> Result<Option<Vec<
     });
     check_relations(&mut tx, &mut batch).await?;
     quote_originals(backend, &mut tx, &mut batch).await?;
+    hold_images(backend, &mut tx, &mut batch).await?;
     if batch.left.is_empty() {
         return batch.outcomes().map(Some);
     }
@@ -127,6 +135,11 @@ async fn attempt(backend: &Backend, drafts: &[Arc<Draft>]) -> Result<Option<Vec<
         // A key was taken, or somebody is not in their chat any more. The places are given back with the transaction.
         return Ok(None);
     }
+    let images = sent.iter().filter_map(|(.., event)| match event {
+        Event::MessageSent(message) => Some((message.id, message.attachments.as_slice())),
+        _ => None,
+    });
+    attach::give(&mut tx, images).await?;
     let events = sent
         .iter()
         .map(|(_, draft, place, event)| (*place, event, draft.held_for));
@@ -183,16 +196,63 @@ async fn quote_originals(backend: &Backend, tx: &mut Tx, batch: &mut Batch<'_>) 
     Ok(())
 }
 
+/// Whoever shows images must have uploaded them, and no message shows them yet. None takes them until the end of the transaction.
+async fn hold_images(backend: &Backend, tx: &mut Tx, batch: &mut Batch<'_>) -> Result<()> {
+    let wanted: Vec<_> = batch
+        .left
+        .iter()
+        .map(|candidate| (candidate.draft.sender, &*candidate.draft.images))
+        .collect();
+    if wanted.iter().all(|(_, images)| images.is_empty()) {
+        return Ok(());
+    }
+    let held = attach::hold(tx, &backend.settings, &wanted).await?;
+    let users: Vec<MessageId> = held
+        .iter()
+        .filter_map(|images| images.as_ref().err()?.used_by())
+        .collect();
+    // Whoever took them may be the same send, which came twice at once.
+    let keys = store::keys_of(tx, &users).await?;
+    let mut held = held.into_iter();
+    batch.sift(|candidate| match held.next()? {
+        Ok(images) => {
+            candidate.images = images;
+            None
+        }
+        Err(unfit) => {
+            let key = unfit.used_by().and_then(|message| keys.get(&message));
+            let is_retry = key.is_some_and(|key| candidate.draft.key.as_deref() == Some(key));
+            Some(if is_retry {
+                Ok(Outcome::KeyIsTaken)
+            } else {
+                Err(unfit.into())
+            })
+        }
+    });
+    Ok(())
+}
+
 fn message(candidate: Candidate<'_>, place: Place) -> Message {
     let draft = candidate.draft;
+    let id = MessageId::new();
+    let metadata = rules::with_images(&draft.metadata, &candidate.images);
+    let images = candidate.images.into_iter().map(|image| Attachment {
+        message_id: Some(id),
+        ..image
+    });
+    let attachments: Vec<_> = images.collect();
     Message {
-        id: MessageId::new(),
+        id,
         chat_id: draft.chat,
         sender_id: Some(draft.sender),
         sender: Some(candidate.sender.person),
         content: draft.content.clone(),
-        content_type: ContentType::Text,
-        metadata: draft.metadata.clone().into(),
+        content_type: if attachments.is_empty() {
+            ContentType::Text
+        } else {
+            ContentType::Image
+        },
+        metadata,
         reply_to_id: draft.reply_to,
         reply_to: candidate.quote,
         is_edited: false,
@@ -207,6 +267,6 @@ fn message(candidate: Candidate<'_>, place: Place) -> Message {
             total: candidate.sender.recipients,
             read: 0,
         },
-        attachments: [],
+        attachments,
     }
 }

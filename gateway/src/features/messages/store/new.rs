@@ -155,7 +155,7 @@ pub(in crate::features::messages) async fn insert<'a>(
     messages: impl Iterator<Item = (&'a Draft, &'a Event)>,
 ) -> Result<bool> {
     let (mut ids, mut chats, mut seqs, mut senders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut keys, mut contents, mut metadata) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut keys, mut contents, mut types, mut metadata) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut originals, mut times, mut search_texts) = (Vec::new(), Vec::new(), Vec::new());
     for (draft, event) in messages {
         let Event::MessageSent(message) = event else {
@@ -167,6 +167,7 @@ pub(in crate::features::messages) async fn insert<'a>(
         senders.push(draft.sender.0);
         keys.push(draft.key.as_deref());
         contents.push(message.content.as_str());
+        types.push(message.content_type);
         metadata.push(message.metadata.get());
         originals.push(message.reply_to_id.map(|id| id.0));
         times.push(message.created_at);
@@ -176,11 +177,12 @@ pub(in crate::features::messages) async fn insert<'a>(
         r#"with added as (
              insert into messages
                (id, chat_id, seq, sender_id, client_key, content, content_type, metadata, reply_to_id, created_at, search_text)
-             select new.id, new.chat_id, new.seq, new.sender_id, new.client_key, new.content, 'text', new.metadata::json,
+             select new.id, new.chat_id, new.seq, new.sender_id, new.client_key, new.content, new.content_type, new.metadata::json,
                     new.reply_to_id, new.created_at, new.search_text
              from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::uuid[],
-                         $9::timestamptz[], $10::text[])
-                  as new (id, chat_id, seq, sender_id, client_key, content, metadata, reply_to_id, created_at, search_text)
+                         $9::timestamptz[], $10::text[], $11::text[])
+                  as new (id, chat_id, seq, sender_id, client_key, content, metadata, reply_to_id, created_at, search_text,
+                          content_type)
              join participants p on p.chat_id = new.chat_id and p.user_id = new.sender_id and p.left_at is null
              join chats c on c.id = new.chat_id and c.deleted_at is null
              order by new.sender_id, new.client_key
@@ -202,6 +204,24 @@ pub(in crate::features::messages) async fn insert<'a>(
         &originals as &[Option<uuid::Uuid>],
         &times,
         &search_texts as &[&str],
+        &types as &[ContentType],
     );
     Ok(usize::try_from(kept.fetch_one(tx.conn()).await?) == Ok(ids.len()))
+}
+
+/// The keys under which these messages were sent, of those that have one.
+pub(in crate::features::messages) async fn keys_of(
+    tx: &mut Tx,
+    messages: &[MessageId],
+) -> Result<HashMap<MessageId, String>> {
+    if messages.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<uuid::Uuid> = messages.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"select id, client_key as "key!" from messages where id = any($1) and client_key is not null"#,
+        &ids
+    );
+    let rows = rows.fetch_all(tx.conn()).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.key)).collect())
 }
