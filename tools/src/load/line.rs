@@ -139,15 +139,17 @@ async fn connect(address: SocketAddr, token: &str) -> Result<(TcpStream, Inflow)
     Ok((stream, inflow))
 }
 
-/// Wait for a text that begins so.
+/// Wait for a text that begins so. Some servers ask whether we are there before they have let us in.
 async fn expect(stream: &TcpStream, inflow: &mut Inflow, beginning: &[u8]) -> Result<()> {
     loop {
         while let Some(text) = inflow.next() {
             if text.starts_with(beginning) {
                 return Ok(());
             }
-            if text.starts_with(b"44") || text.starts_with(b"41") {
-                bail!("refused: {}", String::from_utf8_lossy(text));
+            match text {
+                b"2" => write(stream, &frame(b"3")).await?,
+                [b'4', b'1' | b'4', ..] => bail!("refused: {}", String::from_utf8_lossy(text)),
+                _ => {}
             }
         }
         if !inflow.read(stream).await? {
@@ -184,5 +186,31 @@ mod tests {
     fn a_frame_says_how_long_it_is() {
         assert_eq!(frame(b"hi"), [0x81, 0x82, 0, 0, 0, 0, b'h', b'i']);
         assert_eq!(frame("x".repeat(300).as_bytes())[..4], [0x81, 0xfe, 1, 44]);
+    }
+
+    /// Whoever does not answer is taken for gone, and dropped in the middle of a run.
+    #[tokio::test]
+    async fn a_server_that_asks_before_it_lets_us_in_is_answered() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let server = async {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut said = [0; 1024];
+            assert!(stream.read(&mut said).await.expect("a request") > 0);
+            let texts: &[u8] = b"\x81\x030{}\x81\x012\x81\x0440{}\x81\x1842[\"connection:success\"]";
+            stream
+                .write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+                .await
+                .expect("written");
+            stream.write_all(texts).await.expect("written");
+            let mut answered = Vec::new();
+            while !answered.ends_with(b"3") {
+                assert!(stream.read_buf(&mut answered).await.expect("an answer") > 0);
+            }
+        };
+        let (opened, ()) = tokio::join!(open(address, "token"), server);
+        assert!(opened.is_ok(), "{opened:?}");
     }
 }
