@@ -47,6 +47,8 @@ struct Chat {
     id: Uuid,
     /// Connections of its members.
     sockets: Vec<usize>,
+    /// Those of them that say something: whoever stays.
+    speakers: Vec<usize>,
     next: AtomicU32,
 }
 
@@ -57,6 +59,8 @@ struct Socket {
     /// What is written must not mingle.
     writing: tokio::sync::Mutex<()>,
     drop_it: Notify,
+    /// It stays while others drop, so what it hears tells how much they disturb.
+    stays: bool,
     heard: Mutex<Heard>,
 }
 
@@ -69,6 +73,10 @@ impl Gathering {
         mut progress: impl FnMut(usize),
     ) -> Result<Arc<Self>> {
         let each = options.sockets_per_user;
+        let all = population.people.len() * each;
+        // Spread over everybody, so that in each chat some stay if any do.
+        let before = |number: usize| number * options.storm.min(all) / all;
+        let stays = |number: usize| before(number) == before(number + 1);
         let people = population.people.iter().enumerate();
         let sockets = people.flat_map(|(number, person)| {
             (0..each).map(move |device| Socket {
@@ -77,17 +85,26 @@ impl Gathering {
                 stream: Mutex::default(),
                 writing: tokio::sync::Mutex::default(),
                 drop_it: Notify::new(),
+                stays: stays(number * each + device),
                 heard: Mutex::default(),
             })
         });
-        let chats = population.groups.iter().map(|group| Chat {
-            id: group.id,
-            sockets: group
-                .members
-                .iter()
+        let chats = population.groups.iter().map(|group| {
+            let members = group.members.iter();
+            let sockets: Vec<usize> = members
                 .flat_map(|member| member * each..(member + 1) * each)
-                .collect(),
-            next: AtomicU32::new(0),
+                .collect();
+            let mut speakers = sockets.clone();
+            speakers.retain(|socket| stays(*socket));
+            if speakers.is_empty() {
+                speakers.clone_from(&sockets);
+            }
+            Chat {
+                id: group.id,
+                sockets,
+                speakers,
+                next: AtomicU32::new(0),
+            }
         });
         let gathering = Arc::new(Self {
             began: Instant::now(),
@@ -178,7 +195,11 @@ impl Gathering {
     fn arrived(&self, number: usize, text: &[u8]) {
         let Some(mark) = Mark::find(text) else { return };
         let took = self.micros().saturating_sub(mark.due);
-        self.tally.note(What::Delivery, number, mark.due, took);
+        if self.sockets[number].stays {
+            self.tally.note(What::Delivery, number, mark.due, took);
+        } else {
+            self.tally.delivered.fetch_add(1, Ordering::Relaxed);
+        }
         let mut heard = self.sockets[number].heard();
         heard.arrived.entry(mark.chat).or_default().push(mark.number);
     }
@@ -204,7 +225,7 @@ impl Gathering {
         let turn = self.asked.fetch_add(1, Ordering::Relaxed);
         let number = turn % self.chats.len();
         let chat = &self.chats[number];
-        let sender = &self.sockets[chat.sockets[turn / self.chats.len() % chat.sockets.len()]];
+        let sender = &self.sockets[chat.speakers[turn / self.chats.len() % chat.speakers.len()]];
         let mark = Mark {
             chat: number,
             number: chat.next.fetch_add(1, Ordering::Relaxed),
@@ -225,9 +246,9 @@ impl Gathering {
         self.goes_on.store(on, Ordering::Relaxed);
     }
 
-    /// Drop so many connections at once. They come back by themselves.
-    pub fn drop_some(&self, count: usize) {
-        for socket in self.sockets.iter().take(count) {
+    /// Drop all at once that do not stay. They come back by themselves.
+    pub fn drop_some(&self) {
+        for socket in self.sockets.iter().filter(|socket| !socket.stays) {
             socket.drop_it.notify_one();
         }
     }

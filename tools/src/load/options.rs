@@ -46,7 +46,8 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["rate", "saturate", "spike"])]
     pub idle: bool,
 
-    /// In the middle of it, drop so many connections at once and let them come back within ten seconds.
+    /// In the middle of it, drop so many connections at once and let them come back within ten seconds. Latencies are then those of
+    /// whoever stays.
     #[arg(long, default_value_t = 0, value_name = "NUMBER")]
     pub storm: usize,
 

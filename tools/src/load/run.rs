@@ -104,9 +104,9 @@ pub async fn run(name: &str, target: &Target, options: &Options) -> Result<Outco
         .await?
     };
     let mut phases = Vec::new();
-    let mut storm = (options.storm > 0).then_some(options.storm);
+    let mut storm = options.storm > 0;
     let mut measure = async |phase: Phase| -> Result<Measured> {
-        let storm = if phase.counts { storm.take() } else { None };
+        let storm = phase.counts && std::mem::take(&mut storm);
         measure(&gathering, &meter, phase, storm, &live).await
     };
     for phase in options.phases() {
@@ -194,7 +194,7 @@ async fn measure(
     gathering: &Arc<Gathering>,
     meter: &Meter,
     phase: Phase,
-    storm: Option<usize>,
+    storm: bool,
     live: &Live,
 ) -> Result<Measured> {
     let tally = &gathering.tally;
@@ -208,11 +208,11 @@ async fn measure(
     let (started, at_first) = (Instant::now(), count());
     let (used_before, measuring_before) = (meter.read(), meter::myself());
     let watching = live.watch(gathering, phase);
-    if let Some(count) = storm {
+    if storm {
         let gathering = gathering.clone();
         super::spawn(async move {
             sleep(phase.duration / 3).await;
-            gathering.drop_some(count);
+            gathering.drop_some();
         });
     }
     match phase.pace {
