@@ -22,6 +22,8 @@ use crate::crowd::{Population, Size};
 
 /// What was said last may take so long to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// Whoever was dropped may take so long to come back.
+const RETURN: Duration = Duration::from_secs(60);
 /// Goals of the contract: nearly everything arrives, and soon. Milliseconds.
 const MEAN: f64 = 100.0;
 const P95: f64 = 300.0;
@@ -288,9 +290,13 @@ async fn keep_pace(gathering: &Gathering, rate: f64, duration: Duration) {
     }
 }
 
-/// Until nothing more comes.
+/// Until everybody is back, and nothing more comes.
 async fn listen_to_the_end(gathering: &Gathering) {
-    let started = Instant::now();
+    let mut started = Instant::now();
+    while gathering.connected.load(Ordering::Relaxed) < gathering.len() && started.elapsed() < RETURN {
+        sleep(Duration::from_millis(20)).await;
+    }
+    started = Instant::now();
     while gathering.outstanding() != (0, 0) && started.elapsed() < LAST_WORDS {
         sleep(Duration::from_millis(20)).await;
     }
