@@ -63,6 +63,14 @@ impl Line {
         self.0.cut.cancel();
     }
 
+    /// Has the library let go of the connection?
+    pub fn is_gone(&self) -> bool {
+        self.0
+            .stream
+            .get()
+            .is_some_and(|stream| stream.strong_count() == 0)
+    }
+
     /// Write whole frames, once the library has let the client in, and between its own. Says whether the peer took it at once.
     ///
     /// If this is dropped half-way, the line is cut: nobody could tell where the next frame begins.

@@ -62,6 +62,7 @@ impl Lines {
     /// A session became a socket. `line` is what its first request came over.
     pub fn claim(&self, sid: &str, line: Option<Line>) {
         let mut strands = self.strands();
+        tidy(&mut strands);
         let strand = strands.entry(sid.to_owned()).or_insert_with(Strand::new);
         strand.is_claimed = true;
         if let Some(line) = line {
@@ -88,9 +89,7 @@ impl Lines {
 
     fn began(&self, sid: String) {
         let mut strands = self.strands();
-        if strands.len().is_power_of_two() {
-            strands.retain(|_, strand| strand.is_claimed || strand.began.elapsed() < UNCLAIMED);
-        }
+        tidy(&mut strands);
         strands.insert(sid, Strand::new());
     }
 
@@ -110,6 +109,16 @@ impl Lines {
 
     fn strands(&self) -> MutexGuard<'_, HashMap<String, Strand>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Now and then, drop what nobody said goodbye for: sessions that never became a socket, and those whose client left in that very moment.
+fn tidy(strands: &mut HashMap<String, Strand>) {
+    if strands.len().is_power_of_two() {
+        strands.retain(|_, strand| {
+            let is_gone = strand.websocket.as_ref().is_some_and(Line::is_gone);
+            !is_gone && (strand.is_claimed || strand.began.elapsed() < UNCLAIMED)
+        });
     }
 }
 
