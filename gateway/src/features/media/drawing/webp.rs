@@ -1,4 +1,5 @@
-//! WebP: still pictures are drawn anew. Of animations, the frames are copied one by one into a file of our own.
+//! WebP: still pictures are drawn anew. Of animations, the frames are copied one by one into a file of our own; what their numbers
+//! stand for is taken for granted.
 
 use std::io::Cursor;
 
@@ -89,11 +90,14 @@ fn cleaned(file: &[u8]) -> Result<Option<Vec<u8>>, Refused> {
         b"VP8X",
         &[&[canvas[0] & (ALPHA | ANIMATION), 0, 0, 0], &canvas[4..]],
     );
-    let (mut frames, mut pixels) = (0, 0);
+    let (mut is_timed, mut frames, mut pixels) = (false, 0, 0);
     for chunk in chunks {
         match chunk? {
-            (b"ANIM", body) if body.len() == 6 && frames == 0 => put(&mut cleaned, b"ANIM", &[body]),
-            (b"ANMF", body) => {
+            (b"ANIM", body) if body.len() == 6 && !is_timed => {
+                put(&mut cleaned, b"ANIM", &[body]);
+                is_timed = true;
+            }
+            (b"ANMF", body) if is_timed => {
                 frames += 1;
                 pixels += frame(body, &mut cleaned)?;
                 if frames > FRAMES || pixels > FRAME_PIXELS {
@@ -119,13 +123,18 @@ fn frame(body: &[u8], cleaned: &mut Vec<u8>) -> Result<u64, Refused> {
     }
     let mut picture = Vec::new();
     for chunk in (Chunks { rest: pictures }) {
-        let (name, body) = chunk?;
-        if matches!(name, b"ALPH" | b"VP8 " | b"VP8L") {
-            put(&mut picture, name, &[body]);
+        match chunk? {
+            (b"ALPH", body) if picture.is_empty() => put(&mut picture, b"ALPH", &[body]),
+            (name @ (b"VP8 " | b"VP8L"), body) => {
+                put(&mut picture, name, &[body]);
+                put(cleaned, b"ANMF", &[place, &picture]);
+                // One is all that is shown.
+                return Ok(u64::from(width) * u64::from(height));
+            }
+            _ => {}
         }
     }
-    put(cleaned, b"ANMF", &[place, &picture]);
-    Ok(u64::from(width) * u64::from(height))
+    Err(damaged())
 }
 
 /// The parts of a file, each with its name.
@@ -201,7 +210,12 @@ mod tests {
             canvas,
             chunk(b"ICCP", b"profile"),
             times.clone(),
-            frame(&[chunk(b"JUNK", b"<script>"), picture.clone()]),
+            chunk(b"ANIM", b"script"),
+            frame(&[
+                chunk(b"JUNK", b"<script>"),
+                picture.clone(),
+                chunk(b"VP8 ", b"<script>"),
+            ]),
             chunk(b"EXIF", b"home"),
             chunk(b"XMP ", b"home"),
             chunk(b"PK\x03\x04", b"zip"),
@@ -221,13 +235,18 @@ mod tests {
 
     #[test]
     fn endless_animations_end() {
-        let frame = chunk(b"ANMF", &[0; 16]);
-        let canvas = chunk(b"VP8X", &[0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let many = |count: usize| file(&[vec![canvas.clone()], vec![frame.clone(); count]].concat());
+        let picture = chunk(b"VP8L", b"pixel");
+        let frame = |place: &[u8]| chunk(b"ANMF", &[place, &picture].concat());
+        let start = [
+            chunk(b"VP8X", &[0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            chunk(b"ANIM", &[0; 6]),
+        ]
+        .concat();
+        let many = |count: usize| file(&[vec![start.clone()], vec![frame(&[0; 16]); count]].concat());
         assert!(cleaned(&many(FRAMES)).is_ok());
         assert_eq!(cleaned(&many(FRAMES + 1)), Err(Refused::TooLong));
         let large = [&[0; 6][..], &[0xff, 0x0f, 0, 0xff, 0x0f, 0], &[0; 4]].concat();
-        let large = file(&[vec![canvas], vec![chunk(b"ANMF", &large); 6]].concat());
+        let large = file(&[vec![start.clone()], vec![frame(&large); 6]].concat());
         assert_eq!(cleaned(&large), Err(Refused::TooLong));
     }
 }
