@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Transactions under way at once. One lets the processor idle while it is written to disk; more than a few are too small.
-pub(super) const BERTHS: usize = 2;
+const BERTHS: usize = 2;
 /// Entries that share a transaction at most.
 const TOGETHER: usize = 256;
 /// Entries that may wait at most.

@@ -10,7 +10,7 @@ use std::{io, str::FromStr, sync::Arc, time::Duration};
 use anyhow::Context;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use sqlx::{
-    ConnectOptions, Connection, PgPool, Postgres, Transaction,
+    ConnectOptions, Connection, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -44,13 +44,9 @@ const PROOF_OF_LIFE: Duration = Duration::from_secs(5);
 /// How long a starting replica waits for a database that is still starting itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Connections that only sending uses: it does not queue behind thousands who come back at once and ask what they have missed.
-const FOR_SENDING: u32 = lane::BERTHS as u32;
-
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
-    for_sending: PgPool,
     /// Longer than PostgreSQL itself lets a statement run: whoever has not answered by then is not there any more.
     patience: Duration,
 }
@@ -65,26 +61,20 @@ impl Db {
             ("statement_timeout", millis.as_str()),
             ("idle_in_transaction_session_timeout", millis.as_str()),
         ]);
-        let pool = |connections: u32| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                // The first crowd after a start finds some open.
-                .min_connections(connections.min(4))
-                .acquire_timeout(config.acquire_timeout)
-                .after_release(|connection, _| {
-                    Box::pin(async {
-                        let answer = timeout(PROOF_OF_LIFE, connection.ping()).await;
-                        answer.unwrap_or(Err(silent())).map(|()| true)
-                    })
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            // The first crowd after a start finds some open.
+            .min_connections(config.max_connections.min(4))
+            .acquire_timeout(config.acquire_timeout)
+            .after_release(|connection, _| {
+                Box::pin(async {
+                    let answer = timeout(PROOF_OF_LIFE, connection.ping()).await;
+                    answer.unwrap_or(Err(silent())).map(|()| true)
                 })
-        };
-        let for_sending = FOR_SENDING.min(config.max_connections / 2);
+            })
+            .connect_lazy_with(options);
         Ok(Self {
-            pool: pool(config.max_connections - for_sending).connect_lazy_with(options.clone()),
-            // Whoever sends finds out by sending.
-            for_sending: pool(for_sending)
-                .test_before_acquire(false)
-                .connect_lazy_with(options),
+            pool,
             patience: config.statement_timeout + PROOF_OF_LIFE,
         })
     }
@@ -96,29 +86,13 @@ impl Db {
 
     pub async fn begin(&self, bus: &Bus, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Tx> {
         let inner = self.pool.begin().await?;
-        Ok(self.transaction(inner, bus, tasks, metrics))
-    }
-
-    /// The same, for what goes through the lane. A connection that broke while nobody used it shows here, and another one is taken.
-    pub async fn begin_to_send(&self, bus: &Bus, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Tx> {
-        let mut inner = self.for_sending.begin().await;
-        for _ in 0..FOR_SENDING {
-            if !matches!(inner, Err(sqlx::Error::Io(_) | sqlx::Error::Database(_))) {
-                break;
-            }
-            inner = self.for_sending.begin().await;
-        }
-        Ok(self.transaction(inner?, bus, tasks, metrics))
-    }
-
-    fn transaction(
-        &self,
-        inner: Transaction<'static, Postgres>,
-        bus: &Bus,
-        tasks: &Tasks,
-        metrics: &Arc<Metrics>,
-    ) -> Tx {
-        Tx::new(inner, self.patience, bus.clone(), tasks.clone(), metrics.clone())
+        Ok(Tx::new(
+            inner,
+            self.patience,
+            bus.clone(),
+            tasks.clone(),
+            metrics.clone(),
+        ))
     }
 
     /// For whoever asks on nobody's behalf, and would wait for ever for a server that vanished without a word.
@@ -139,12 +113,11 @@ impl Db {
     }
 
     pub fn collector(&self) -> Box<dyn Collector> {
-        Box::new(PoolGauges([self.pool.clone(), self.for_sending.clone()]))
+        Box::new(PoolGauges(self.pool.clone()))
     }
 
     pub async fn close(&self) {
         self.pool.close().await;
-        self.for_sending.close().await;
     }
 }
 
@@ -211,13 +184,12 @@ fn starting(error: &sqlx::Error) -> bool {
 }
 
 #[derive(Debug)]
-struct PoolGauges([PgPool; 2]);
+struct PoolGauges(PgPool);
 
 impl Collector for PoolGauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let open = self.0.iter().map(|pool| i64::from(pool.size())).sum();
-        let idle = self.0.iter().map(PgPool::num_idle).sum::<usize>();
-        let idle = i64::try_from(idle).unwrap_or(i64::MAX);
+        let open = i64::from(self.0.size());
+        let idle = i64::try_from(self.0.num_idle()).unwrap_or(i64::MAX);
         metrics::gauge(
             &mut encoder,
             "database_connections_open",

@@ -92,10 +92,7 @@ impl<'a> Batch<'a> {
 
 /// Nothing, if what was true before the chats were locked was not true behind their locks: then nothing has been written.
 async fn attempt(backend: &Backend, drafts: &[Arc<Draft>]) -> Result<Option<Vec<Result<Outcome>>>> {
-    let mut tx = backend
-        .db
-        .begin_to_send(&backend.bus, &backend.tasks, &backend.metrics)
-        .await?;
+    let mut tx = backend.begin().await?;
     let senders = store::senders(&mut tx, &backend.settings, drafts).await?;
     let mut batch = Batch::new(drafts, senders);
     let mut keys = HashSet::new();
