@@ -19,7 +19,7 @@ use tools::client::{Rest, Socket, rest::LoggedIn};
 
 use crate::{
     contacts::befriend,
-    images::upload,
+    images::{path_of, upload},
     pictures::{noise, progressive_at},
     program::command,
 };
@@ -182,6 +182,21 @@ async fn image_bench() {
         &delivery(&ada, &bob, &chat, 400).await,
     );
     let (_, photo) = &photos[0];
+    let image = upload(&ada, "photo.jpg", photo.clone())
+        .await
+        .expect(201)
+        .unwrap();
+    for (what, address, count) in [("a thumbnail", "thumbnailUrl", 200), ("an original", "url", 40)] {
+        let path = path_of(&image[address]);
+        let mut took = Vec::new();
+        for _ in 0..count {
+            let started = Instant::now();
+            replicas[1].rest.get(path).await.unwrap().expect(200).unwrap();
+            took.push(started.elapsed());
+        }
+        took.sort_unstable();
+        say(&format!("fetching {what} of it"), &took);
+    }
     let forever = (0..2 * AT_ONCE).map(async |number| {
         let who = if number % 2 == 0 { &ada } else { &bob };
         loop {
