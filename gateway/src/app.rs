@@ -117,7 +117,7 @@ impl App {
             health: Default::default(),
             presence: Presence::new(&bus, &config.redis.prefix, config.redis.timeout),
             arrivals: Default::default(),
-            sends: Sends::new(metrics.clone()),
+            sends: Sends::new(&metrics),
             tasks: tasks.clone(),
             settings: Settings {
                 session_lifetime: config.auth.refresh_token_ttl,

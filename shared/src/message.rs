@@ -182,16 +182,35 @@ pub struct Message {
     pub edited_at: Option<DateTime<Utc>>,
     pub is_deleted: bool,
     pub deleted_at: Option<DateTime<Utc>>,
-    /// Strictly increasing within a chat.
-    #[serde(serialize_with = "moment::serialize")]
-    pub created_at: DateTime<Utc>,
-    /// Its place in the chat's order.
-    pub seq: Seq,
     pub reactions: Vec<Reaction>,
     pub delivery_status: DeliveryStatus,
     pub read_count: ReadCount,
     /// The images in it, in their order.
     pub attachments: Vec<Attachment>,
+    // Last, so that a message can be written before its place is known: see `open_json`.
+    /// Strictly increasing within a chat.
+    #[serde(serialize_with = "moment::serialize")]
+    pub created_at: DateTime<Utc>,
+    /// Its place in the chat's order.
+    pub seq: Seq,
+}
+
+impl Message {
+    /// Its JSON but for its place, which `place_json` adds.
+    pub fn open_json(&self) -> serde_json::Result<String> {
+        let mut json = serde_json::to_string(self)?;
+        let place = Self::place_json(self.created_at, self.seq);
+        match json.len().checked_sub(place.len()) {
+            Some(open) if json.ends_with(&place) => json.truncate(open),
+            _ => return Err(serde::ser::Error::custom("a message does not end with its place")),
+        }
+        Ok(json)
+    }
+
+    /// The end of a message's JSON. PostgreSQL writes the same in `keep_messages`.
+    pub fn place_json(created_at: DateTime<Utc>, seq: Seq) -> String {
+        format!(r#","createdAt":"{}","seq":{seq}}}"#, moment::text(&created_at))
+    }
 }
 
 /// What the system says of, for programs; people read the content. In the `metadata` of such messages, as `system`.

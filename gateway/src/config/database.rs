@@ -16,9 +16,9 @@ pub struct Database {
     )]
     pub url: Secret<String>,
 
-    /// Connections this replica opens at most.
+    /// Connections this replica opens at most. Two of them are for sending messages alone.
     #[arg(id = "database-max-connections", long = "database-max-connections", env = "DATABASE_MAX_CONNECTIONS", default_value_t = 20, value_name = "NUMBER",
-          value_parser = clap::value_parser!(u32).range(2..))]
+          value_parser = clap::value_parser!(u32).range(3..))]
     pub max_connections: u32,
 
     /// How long a request waits for a free connection before it is told to come back.

@@ -12,6 +12,7 @@ mod tests;
 use std::{
     collections::VecDeque,
     fmt,
+    hash::{DefaultHasher, Hash, Hasher},
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -20,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
     time::Instant,
@@ -33,14 +34,16 @@ use crate::{
     telemetry::metrics::{Metrics, ReasonLabels},
 };
 
-/// Transactions under way at once. One lets the processor idle while it is written to disk; more than a few are too small.
-const BERTHS: usize = 2;
+/// Lanes side by side. With one, the processor idles while a transaction is written to disk; with more than a few, they are too small.
+pub(super) const LANES: usize = 2;
+/// Transactions of a lane under way at once. Those in one lane would wait for each other in the database anyway.
+const BERTHS: usize = 1;
 /// Entries that share a transaction at most.
 const TOGETHER: usize = 256;
-/// Entries that may wait at most.
-const ROOM: usize = 4_096;
+/// Entries that may wait in a lane at most.
+const ROOM: usize = 2_048;
 /// And so many bytes of them.
-const BYTES: usize = 16 * 1024 * 1024;
+const BYTES: usize = 8 * 1024 * 1024;
 /// How long an entry may wait to begin.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often that is looked at, while nothing can begin.
@@ -49,8 +52,38 @@ const PULSE: Duration = Duration::from_millis(50);
 /// unless that is frozen.
 const AT_MOST: Duration = Duration::from_secs(5);
 
+/// Several lanes. What would wait for each other in the database goes into the same one.
+#[derive(Debug)]
+pub struct Lanes<A, B>([Lane<A, B>; LANES]);
+
+impl<A, B> Lanes<A, B>
+where
+    A: Clone + Send + 'static,
+    B: Send + 'static,
+{
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self(std::array::from_fn(|_| Lane::new(metrics.clone())))
+    }
+
+    /// Have it done together with what else is waiting for the same thing, and perhaps for others.
+    pub async fn ask(&self, thing: impl Hash, ask: A, bytes: usize) -> Result<B> {
+        let mut hasher = DefaultHasher::new();
+        thing.hash(&mut hasher);
+        let lane = &self.0[hasher.finish() as usize % LANES];
+        lane.ask(ask, bytes).await
+    }
+
+    /// Work off what waits, for ever.
+    pub async fn run<F>(&self, tasks: &Tasks, work: impl Fn(Vec<A>) -> F + Clone + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<Vec<Result<B>>>> + Send,
+    {
+        join_all(self.0.iter().map(|lane| lane.run(tasks, work.clone()))).await;
+    }
+}
+
 /// Where entries wait: `A` is what is asked, `B` the answer.
-pub struct Lane<A, B> {
+struct Lane<A, B> {
     queue: Mutex<Queue<A, B>>,
     some: Notify,
     berths: Arc<Semaphore>,
@@ -76,7 +109,7 @@ where
     A: Clone + Send + 'static,
     B: Send + 'static,
 {
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             queue: Mutex::new(Queue {
                 waiting: VecDeque::new(),
@@ -90,7 +123,7 @@ where
     }
 
     /// Have it done together with what else is waiting. `bytes` is how much memory it takes up meanwhile.
-    pub async fn ask(&self, ask: A, bytes: usize) -> Result<B> {
+    async fn ask(&self, ask: A, bytes: usize) -> Result<B> {
         let (answer, answered) = oneshot::channel();
         let entry = Waiting {
             ask,
@@ -114,7 +147,7 @@ where
 
     /// Work off what waits, for ever. `work` answers each of the entries it is given, or fails for all of them; then nothing of them
     /// may have been written.
-    pub async fn run<F>(&self, tasks: &Tasks, work: impl Fn(Vec<A>) -> F + Clone + Send + Sync + 'static)
+    async fn run<F>(&self, tasks: &Tasks, work: impl Fn(Vec<A>) -> F + Clone + Send + Sync + 'static)
     where
         F: Future<Output = Result<Vec<Result<B>>>> + Send,
     {

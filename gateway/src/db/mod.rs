@@ -1,5 +1,6 @@
 //! PostgreSQL: the truth.
 
+mod at_once;
 mod constraint;
 mod lane;
 pub mod log;
@@ -18,10 +19,12 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub use self::{
+    at_once::AtOnce,
     constraint::OnConstraint,
-    lane::Lane,
+    lane::Lanes,
     tx::{Place, Tx},
 };
+use self::{at_once::Kept, lane::LANES};
 use crate::{
     bus::Bus,
     config,
@@ -47,6 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: PgPool,
+    kept: Kept,
     /// Longer than PostgreSQL itself lets a statement run: whoever has not answered by then is not there any more.
     patience: Duration,
 }
@@ -61,10 +65,11 @@ impl Db {
             ("statement_timeout", millis.as_str()),
             ("idle_in_transaction_session_timeout", millis.as_str()),
         ]);
+        let shared = (config.max_connections - LANES as u32).max(1);
         let pool = PgPoolOptions::new()
-            .max_connections(config.max_connections)
+            .max_connections(shared)
             // The first crowd after a start finds some open.
-            .min_connections(config.max_connections.min(4))
+            .min_connections(shared.min(4))
             .acquire_timeout(config.acquire_timeout)
             .after_release(|connection, _| {
                 Box::pin(async {
@@ -72,9 +77,10 @@ impl Db {
                     answer.unwrap_or(Err(silent())).map(|()| true)
                 })
             })
-            .connect_lazy_with(options);
+            .connect_lazy_with(options.clone());
         Ok(Self {
             pool,
+            kept: Kept::new(options, config.acquire_timeout),
             patience: config.statement_timeout + PROOF_OF_LIFE,
         })
     }
@@ -93,6 +99,11 @@ impl Db {
             tasks.clone(),
             metrics.clone(),
         ))
+    }
+
+    /// Begin a change that is one statement.
+    pub async fn at_once(&self, bus: &Bus, metrics: &Arc<Metrics>) -> Result<AtOnce> {
+        self.kept.change(bus, metrics).await
     }
 
     /// For whoever asks on nobody's behalf, and would wait for ever for a server that vanished without a word.
@@ -118,6 +129,7 @@ impl Db {
 
     pub async fn close(&self) {
         self.pool.close().await;
+        self.kept.close();
     }
 }
 

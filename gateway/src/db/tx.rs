@@ -8,7 +8,6 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
-    SessionId,
     event::{Event, Kind},
     topic::{Seq, Topic},
 };
@@ -135,33 +134,26 @@ impl Tx {
 
     /// Append an event to the log, at a place that was taken for it.
     pub async fn record_at(&mut self, place: Place, event: &Event) -> Result<()> {
-        self.record_held([(place, event, None)]).await
+        self.append(&[(place, event)]).await
     }
 
     /// Append many events to the log at once, each at a place that was taken for it.
     pub async fn record_all(&mut self, events: &[(Place, Event)]) -> Result<()> {
-        let events = events.iter().map(|(place, event)| (*place, event, None));
-        self.record_held(events).await
+        let events: Vec<_> = events.iter().map(|(place, event)| (*place, event)).collect();
+        self.append(&events).await
     }
 
-    /// The same, for events that sockets of some login session must not hear of before an answer has been written.
-    pub async fn record_held<'a>(
-        &mut self,
-        events: impl IntoIterator<Item = (Place, &'a Event, Option<SessionId>)>,
-    ) -> Result<()> {
-        let (mut topics, mut seqs, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    async fn append(&mut self, events: &[(Place, &Event)]) -> Result<()> {
+        let (mut ids, mut seqs, mut times) = (Vec::new(), Vec::new(), Vec::new());
         let (mut kinds, mut bodies) = (Vec::new(), Vec::new());
-        let mut sessions = Vec::new();
-        for (place, event, held_for) in events {
+        for (place, event) in events {
             let kind = event.kind();
-            topics.push(place.topic);
+            ids.push(place.topic.id());
             seqs.push(place.seq);
             times.push(place.at);
             kinds.push(kind.name());
             bodies.push(placed(kind, event.body().map_err(Error::internal)?, place.seq));
-            sessions.push(held_for);
         }
-        let ids: Vec<_> = topics.iter().map(|topic| topic.id()).collect();
         sqlx::query!(
             "insert into events (topic_id, seq, at, kind, body)
              select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[])",
@@ -173,16 +165,20 @@ impl Tx {
         )
         .execute(self.conn())
         .await?;
-        let events = topics.into_iter().zip(seqs).zip(kinds).zip(sessions).zip(bodies);
-        let envelopes = events.map(|((((topic, seq), kind), held_for), body)| Envelope {
-            topic,
-            seq,
-            kind: kind.into(),
-            held_for,
+        let envelopes = events.iter().zip(bodies).map(|((place, event), body)| Envelope {
+            topic: place.topic,
+            seq: place.seq,
+            kind: event.kind().name().into(),
+            held_for: None,
             body: body.into(),
         });
         self.recorded.extend(envelopes);
         Ok(())
+    }
+
+    /// Tell of events that a statement of this change has put into the log itself.
+    pub fn recorded(&mut self, envelopes: Vec<Envelope>) {
+        self.recorded.extend(envelopes);
     }
 
     /// Let the log say something else at places that were told long ago, to whoever reads it from now on. For what must not be

@@ -21,7 +21,7 @@ pub use self::caller::{Caller, Visitor, Way};
 use crate::{
     bus::Bus,
     clock::Clock,
-    db::{Db, Tx},
+    db::{AtOnce, Db, Tx},
     error::Result,
     features::{
         auth::{passwords::Passwords, tokens::AccessTokens},
@@ -76,5 +76,10 @@ impl Settings {
 impl Backend {
     pub async fn begin(&self) -> Result<Tx> {
         self.db.begin(&self.bus, &self.tasks, &self.metrics).await
+    }
+
+    /// For what is written by one statement.
+    pub async fn at_once(&self) -> Result<AtOnce> {
+        self.db.at_once(&self.bus, &self.metrics).await
     }
 }

@@ -17,9 +17,7 @@ use shared::{
 };
 
 use self::store::{Entry, Relation};
-pub use self::store::{
-    are_blocked, are_contacts, at_odds, audience, blocked_pairs, blocking, hidden_from, hold_contacts,
-};
+pub use self::store::{are_blocked, are_contacts, at_odds, audience, blocking, hidden_from};
 use crate::{
     db::Tx,
     error::{Error, Result},

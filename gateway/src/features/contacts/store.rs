@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use shared::{ChatId, ContactId, UserId};
@@ -48,56 +48,6 @@ pub async fn are_blocked(tx: &mut Tx, a: UserId, b: UserId) -> Result<bool> {
         b.0,
     );
     Ok(found.fetch_one(tx.conn()).await?)
-}
-
-/// Those of these pairs, the smaller id first, who have accepted each other. It stays so until the end of the transaction.
-pub async fn hold_contacts(
-    tx: &mut Tx,
-    pairs: &BTreeSet<(UserId, UserId)>,
-) -> Result<HashSet<(UserId, UserId)>> {
-    let (first, second) = columns(pairs);
-    let held = sqlx::query!(
-        "select c.first_id, c.second_id
-         from contacts c
-         join unnest($1::uuid[], $2::uuid[]) as pair (first_id, second_id)
-           on pair.first_id = c.first_id and pair.second_id = c.second_id
-         where c.status = 'accepted'
-         order by c.first_id, c.second_id
-         for share of c",
-        &first,
-        &second,
-    );
-    let held = held.fetch_all(tx.conn()).await?;
-    Ok(held
-        .into_iter()
-        .map(|row| (row.first_id, row.second_id))
-        .collect())
-}
-
-/// Those of these pairs of whom one has blocked the other.
-pub async fn blocked_pairs(
-    tx: &mut Tx,
-    pairs: &BTreeSet<(UserId, UserId)>,
-) -> Result<HashSet<(UserId, UserId)>> {
-    let (first, second) = columns(pairs);
-    let blocked = sqlx::query!(
-        r#"select pair.first_id as "first_id!: UserId", pair.second_id as "second_id!: UserId"
-           from unnest($1::uuid[], $2::uuid[]) as pair (first_id, second_id)
-           where exists (select from blocks b
-                         where b.blocker_id = pair.first_id and b.blocked_id = pair.second_id
-                            or b.blocker_id = pair.second_id and b.blocked_id = pair.first_id)"#,
-        &first,
-        &second,
-    );
-    let blocked = blocked.fetch_all(tx.conn()).await?;
-    Ok(blocked
-        .into_iter()
-        .map(|row| (row.first_id, row.second_id))
-        .collect())
-}
-
-fn columns(pairs: &BTreeSet<(UserId, UserId)>) -> (Vec<Uuid>, Vec<Uuid>) {
-    pairs.iter().map(|(first, second)| (first.0, second.0)).unzip()
 }
 
 /// Those of `people` whom `viewer` has blocked or who have blocked `viewer`: neither sees whether the other is there.

@@ -15,7 +15,7 @@ use shared::{
 
 use super::{rules, store};
 use crate::{
-    db::Lane,
+    db::Lanes,
     error::{Error, Result},
     features::{Backend, Caller, Way, media::attach::Named, presence, search},
     limits::Limited,
@@ -25,7 +25,7 @@ use crate::{
 const LOOKS: usize = 3;
 
 /// Where messages wait to be written, with others.
-pub type Sends = Lane<Arc<Draft>, Outcome>;
+pub type Sends = Lanes<Arc<Draft>, Outcome>;
 
 /// A message that is to be sent, made harmless.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
     backend.limits.check(Limited::SendMessage, caller.user).await?;
     let draft = Arc::new(Draft::of(caller, chat, ask)?);
     for _ in 0..LOOKS {
-        match backend.sends.ask(draft.clone(), draft.size()).await? {
+        match backend.sends.ask(chat, draft.clone(), draft.size()).await? {
             Outcome::Sent(message) => {
                 presence::typing::stop(backend, caller.user, chat)?;
                 return Ok(Sent {

@@ -13,7 +13,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-pub(super) use self::new::{Sender, hold_originals, insert, keys_of, senders};
+pub(super) use self::new::{New, Sender, hold_originals, keep, keys_of, senders};
 use super::{DELETED, DELETED_QUOTE};
 use crate::{
     db::{Place, Tx},

@@ -7,7 +7,7 @@ use crate::{db::Tx, error::Result, features::Backend};
 
 /// After so many steps other chores and a shutdown get their turn; the rest is done next time.
 const STEPS: usize = 500;
-/// So many messages are condensed in a step. Sends to their chat wait for it: a few milliseconds.
+/// So many messages are condensed in a step. Edits in their chat wait for it: a few milliseconds.
 const MESSAGES: usize = 500;
 
 /// Do what is due.

@@ -308,11 +308,14 @@ pub(super) async fn may_condense(tx: &mut Tx) -> Result<bool> {
     Ok(mine.fetch_one(tx.conn()).await?)
 }
 
-/// Let nothing be said or changed in a chat until the end of the transaction.
+/// Let nothing that was said in a chat be changed until the end of the transaction. New things may be said.
 pub(super) async fn hold_still(tx: &mut Tx, chat: ChatId) -> Result<()> {
-    sqlx::query!("select id from topics where id = $1 for no key update", chat.0)
-        .fetch_optional(tx.conn())
-        .await?;
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('search: ' || $1::text, 0))",
+        chat.to_string(),
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

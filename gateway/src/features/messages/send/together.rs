@@ -5,25 +5,27 @@ use std::{
     sync::Arc,
 };
 
+use chrono::{DateTime, Utc};
 use shared::{
-    MessageId, UserId,
-    event::Event,
+    MessageId,
+    event::Kind,
     media::Attachment,
     message::{ContentType, DeliveryStatus, Message, Quote, ReadCount},
     problem::Reason,
-    topic::Topic,
+    topic::{Seq, Topic},
 };
 
 use super::{Draft, Outcome};
 use crate::{
-    db::{Place, Tx},
+    bus::Envelope,
+    db::Tx,
     error::{Error, Result},
     features::{
-        Backend, chats, contacts,
+        Backend, chats,
         media::attach,
         messages::{
             rules,
-            store::{self, Sender},
+            store::{self, New, Sender},
         },
     },
 };
@@ -47,6 +49,13 @@ struct Candidate<'a> {
     sender: Sender,
     quote: Option<Quote>,
     images: Vec<Attachment>,
+}
+
+impl Candidate<'_> {
+    /// It neither answers a message nor shows images.
+    fn is_plain(&self) -> bool {
+        self.draft.reply_to.is_none() && self.draft.images.is_empty()
+    }
 }
 
 /// All drafts of a transaction: what remains of them, and what was decided about the others.
@@ -82,6 +91,44 @@ impl<'a> Batch<'a> {
         });
     }
 
+    /// Those that are left, as messages whose places are not known yet.
+    fn new_messages(&mut self, now: DateTime<Utc>) -> Result<Vec<New<'a>>> {
+        let left = self.left.drain(..);
+        left.map(|candidate| {
+            let (number, draft, partner) = (candidate.number, candidate.draft, candidate.sender.partner());
+            let message = message(candidate, now);
+            let open_json = message.open_json().map_err(Error::internal)?;
+            Ok(New {
+                number,
+                draft,
+                partner,
+                message,
+                open_json,
+            })
+        })
+        .collect()
+    }
+
+    /// They are kept at these places. What is told of them comes back.
+    fn sent(&mut self, new: Vec<New<'a>>, places: Vec<(Seq, DateTime<Utc>)>) -> Vec<Envelope> {
+        let told = new.into_iter().zip(places).map(|(new, (seq, at))| {
+            let message = Message {
+                seq,
+                created_at: at,
+                ..new.message
+            };
+            self.decided[new.number] = Some(Ok(Outcome::Sent(Box::new(message))));
+            Envelope {
+                topic: Topic::Chat(new.draft.chat),
+                seq,
+                kind: Kind::MessageSent.name().into(),
+                held_for: new.draft.held_for,
+                body: (new.open_json + &Message::place_json(at, seq)).into(),
+            }
+        });
+        told.collect()
+    }
+
     fn outcomes(self) -> Result<Vec<Result<Outcome>>> {
         let outcomes = self.decided.into_iter();
         outcomes
@@ -92,8 +139,8 @@ impl<'a> Batch<'a> {
 
 /// Nothing, if what was true before the chats were locked was not true behind their locks: then nothing has been written.
 async fn attempt(backend: &Backend, drafts: &[Arc<Draft>]) -> Result<Option<Vec<Result<Outcome>>>> {
-    let mut tx = backend.begin().await?;
-    let senders = store::senders(&mut tx, &backend.settings, drafts).await?;
+    let mut change = backend.at_once().await?;
+    let senders = store::senders(change.conn(), &backend.settings, drafts).await?;
     let mut batch = Batch::new(drafts, senders);
     let mut keys = HashSet::new();
     batch.sift(|candidate| {
@@ -106,78 +153,58 @@ async fn attempt(backend: &Backend, drafts: &[Arc<Draft>]) -> Result<Option<Vec<
         let is_taken = sender.key_is_taken || !draft.key.as_deref().is_none_or(is_new);
         is_taken.then_some(Ok(Outcome::KeyIsTaken))
     });
-    check_relations(&mut tx, &mut batch).await?;
-    quote_originals(backend, &mut tx, &mut batch).await?;
-    hold_images(backend, &mut tx, &mut batch).await?;
+    batch.sift(|candidate| may_write(&candidate.sender).err().map(Err));
     if batch.left.is_empty() {
+        change.undone();
         return batch.outcomes().map(Some);
     }
-
-    // From here on, others who want to say something in these chats wait.
-    let topics: Vec<Topic> = batch
-        .left
-        .iter()
-        .map(|candidate| Topic::Chat(candidate.draft.chat))
-        .collect();
-    let places = tx.next_places(&topics, backend.clock.now()).await?;
-    let candidates = std::mem::take(&mut batch.left);
-    let mut sent = Vec::with_capacity(candidates.len());
-    for (candidate, place) in candidates.into_iter().zip(places) {
-        let (number, draft) = (candidate.number, candidate.draft);
-        sent.push((
-            number,
-            draft,
-            place,
-            Event::MessageSent(message(candidate, place)),
-        ));
-    }
-    if !store::insert(&mut tx, sent.iter().map(|(_, draft, _, event)| (*draft, event))).await? {
-        // A key was taken, or somebody is not in their chat any more. The places are given back with the transaction.
-        return Ok(None);
-    }
-    let images = sent.iter().filter_map(|(.., event)| match event {
-        Event::MessageSent(message) => Some((message.id, message.attachments.as_slice())),
-        _ => None,
-    });
-    attach::give(&mut tx, images).await?;
-    let events = sent
-        .iter()
-        .map(|(_, draft, place, event)| (*place, event, draft.held_for));
-    tx.record_held(events).await?;
-    tx.commit().await?;
-    for (number, .., event) in sent {
-        if let Event::MessageSent(message) = event {
-            batch.decided[number] = Some(Ok(Outcome::Sent(Box::new(message))));
+    if batch.left.iter().all(Candidate::is_plain) {
+        let new = batch.new_messages(backend.clock.now())?;
+        match store::keep(change.write(), &new, backend.clock.now()).await? {
+            Some(places) => change.done(batch.sent(new, places)),
+            None => {
+                change.undone();
+                return Ok(None);
+            }
+        }
+    } else {
+        change.undone();
+        if !in_transaction(backend, &mut batch).await? {
+            return Ok(None);
         }
     }
     batch.outcomes().map(Some)
 }
 
-/// In a direct chat one writes only as long as the two are contacts and none has blocked the other. It stays so until the end of the
-/// transaction.
-async fn check_relations(tx: &mut Tx, batch: &mut Batch<'_>) -> Result<()> {
-    let pair = |candidate: &Candidate<'_>| -> Option<(UserId, UserId)> {
-        let (me, partner) = (candidate.draft.sender, candidate.sender.partner()?);
-        Some((me.min(partner), me.max(partner)))
-    };
-    let pairs: BTreeSet<_> = batch.left.iter().filter_map(pair).collect();
-    if pairs.is_empty() {
-        return Ok(());
+/// What depends on something that others may change or take meanwhile needs more than one statement. Says no like `attempt`.
+async fn in_transaction(backend: &Backend, batch: &mut Batch<'_>) -> Result<bool> {
+    let mut tx = backend.begin().await?;
+    quote_originals(backend, &mut tx, batch).await?;
+    hold_images(backend, &mut tx, batch).await?;
+    if batch.left.is_empty() {
+        return Ok(true);
     }
-    let contacts = contacts::hold_contacts(tx, &pairs).await?;
-    let blocked = contacts::blocked_pairs(tx, &pairs).await?;
-    batch.sift(|candidate| {
-        let pair = pair(candidate)?;
-        let reason = if !contacts.contains(&pair) {
-            Reason::NotContacts
-        } else if blocked.contains(&pair) {
-            Reason::Unreachable
-        } else {
-            return None;
-        };
-        Some(Err(Error::Forbidden(reason)))
-    });
-    Ok(())
+    let new = batch.new_messages(backend.clock.now())?;
+    let Some(places) = store::keep(tx.conn(), &new, backend.clock.now()).await? else {
+        return Ok(false);
+    };
+    let images = new
+        .iter()
+        .map(|new| (new.message.id, new.message.attachments.as_slice()));
+    attach::give(&mut tx, images).await?;
+    tx.recorded(batch.sent(new, places));
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// In a direct chat one writes only as long as the two are contacts and none has blocked the other.
+fn may_write(sender: &Sender) -> Result<()> {
+    let reason = match sender.partner() {
+        Some(_) if !sender.are_contacts => Reason::NotContacts,
+        Some(_) if sender.are_blocked => Reason::Unreachable,
+        _ => return Ok(()),
+    };
+    Err(Error::Forbidden(reason))
 }
 
 /// Whoever answers a message shows what it says. It says so until the end of the transaction.
@@ -232,7 +259,8 @@ async fn hold_images(backend: &Backend, tx: &mut Tx, batch: &mut Batch<'_>) -> R
     Ok(())
 }
 
-fn message(candidate: Candidate<'_>, place: Place) -> Message {
+/// Its place is not known yet.
+fn message(candidate: Candidate<'_>, now: DateTime<Utc>) -> Message {
     let draft = candidate.draft;
     let id = MessageId::new();
     let metadata = rules::with_images(&draft.metadata, &candidate.images);
@@ -259,8 +287,6 @@ fn message(candidate: Candidate<'_>, place: Place) -> Message {
         edited_at: None,
         is_deleted: false,
         deleted_at: None,
-        created_at: place.at,
-        seq: place.seq,
         reactions: Vec::new(),
         delivery_status: DeliveryStatus::Sent,
         read_count: ReadCount {
@@ -268,5 +294,7 @@ fn message(candidate: Candidate<'_>, place: Place) -> Message {
             read: 0,
         },
         attachments,
+        created_at: now,
+        seq: 0,
     }
 }

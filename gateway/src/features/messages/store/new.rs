@@ -5,13 +5,16 @@ use std::{
     sync::Arc,
 };
 
+use chrono::{DateTime, Utc};
 use shared::{
     ChatId, MessageId, UserId,
     chat::ChatType,
     contact::Person,
-    event::Event,
-    message::{ContentType, Quote},
+    message::{ContentType, Message, Quote},
+    topic::Seq,
 };
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::DELETED_QUOTE;
 use crate::{
@@ -19,6 +22,9 @@ use crate::{
     error::{Error, Result},
     features::{Settings, chats, messages::send::Draft},
 };
+
+/// How `keep_messages` says that what was looked at before is not so behind the locks.
+const NOT_TRUE_ANY_MORE: &str = "MG001";
 
 /// What there is to know about who wants to send something where. Asked before the chat is locked, so that nobody waits for it.
 pub(in crate::features::messages) struct Sender {
@@ -29,6 +35,10 @@ pub(in crate::features::messages) struct Sender {
     pub recipients: i64,
     /// They used the key of this draft before.
     pub key_is_taken: bool,
+    /// In a direct chat: the two are contacts.
+    pub are_contacts: bool,
+    /// In a direct chat: one of them has blocked the other.
+    pub are_blocked: bool,
 }
 
 impl Sender {
@@ -40,8 +50,11 @@ impl Sender {
 }
 
 /// The sender of each draft.
+///
+/// `offset 0` keeps PostgreSQL from looking through whole tables instead of looking up each row: it plans this once for a connection,
+/// for any number of rows, and perhaps when the tables were still empty.
 pub(in crate::features::messages) async fn senders(
-    tx: &mut Tx,
+    conn: &mut PgConnection,
     settings: &Settings,
     drafts: &[Arc<Draft>],
 ) -> Result<Vec<Sender>> {
@@ -55,26 +68,39 @@ pub(in crate::features::messages) async fn senders(
         r#"with wanted as (
                select * from unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality as wanted (chat_id, user_id, key, number)
            ), crowds as (
-               select chat_id, count(*) as members from participants
-               where chat_id = any($1) and left_at is null
-               group by chat_id
+               select id as chat_id, (
+                   select count(*) from participants p where p.chat_id = chat.id and p.left_at is null offset 0
+               ) as members
+               from (select distinct chat_id from wanted) as chat (id)
            )
-           select u.id, u.username as "username: String", u.display_name, u.avatar_key,
-                  c.type as "kind?: ChatType", c.first_id as "first_id?", c.second_id as "second_id?",
+           select u.id as "id!: UserId", u.username as "username!: String", u.display_name as "display_name!", u.avatar_key,
+                  c.type as "kind?: ChatType", c.first_id as "first_id?: UserId", c.second_id as "second_id?: UserId",
                   coalesce(p.left_at is null and c.deleted_at is null, false) as "is_member!",
-                  coalesce(crowds.members, 0) as "members!",
-                  exists (select from messages m where m.sender_id = u.id and m.client_key = wanted.key) as "key_is_taken!"
+                  crowds.members as "members!",
+                  wanted.key is not null and exists (
+                      select from messages m where m.sender_id = wanted.user_id and m.client_key = wanted.key offset 0
+                  ) as "key_is_taken!",
+                  coalesce(c.type = 'direct', false) and exists (
+                      select from contacts k
+                      where k.first_id = c.first_id and k.second_id = c.second_id and k.status = 'accepted' offset 0
+                  ) as "are_contacts!",
+                  coalesce(c.type = 'direct', false) and exists (
+                      select from blocks b where b.blocker_id = c.first_id and b.blocked_id = c.second_id
+                          or b.blocker_id = c.second_id and b.blocked_id = c.first_id offset 0
+                  ) as "are_blocked!"
            from wanted
-           join users u on u.id = wanted.user_id
-           left join participants p on p.chat_id = wanted.chat_id and p.user_id = wanted.user_id
-           left join chats c on c.id = p.chat_id
-           left join crowds on crowds.chat_id = wanted.chat_id
+           join crowds on crowds.chat_id = wanted.chat_id
+           join lateral (select * from users where users.id = wanted.user_id offset 0) u on true
+           left join lateral (
+               select * from participants where participants.chat_id = wanted.chat_id and participants.user_id = wanted.user_id offset 0
+           ) p on true
+           left join lateral (select * from chats where chats.id = p.chat_id offset 0) c on true
            order by wanted.number"#,
         &chats,
         &users,
         &keys as &[Option<&str>],
     )
-    .fetch_all(tx.conn())
+    .fetch_all(conn)
     .await?;
     if rows.len() != drafts.len() {
         return Err(Error::internal("somebody who does not exist sends something"));
@@ -96,6 +122,8 @@ pub(in crate::features::messages) async fn senders(
         }),
         recipients: row.members - 1,
         key_is_taken: row.key_is_taken,
+        are_contacts: row.are_contacts,
+        are_blocked: row.are_blocked,
     });
     Ok(senders.collect())
 }
@@ -146,67 +174,67 @@ pub(in crate::features::messages) async fn hold_originals(
     Ok(quotes.collect())
 }
 
-/// Keep new messages. Says no if one of them cannot be kept, because its sender used its key meanwhile, or is not in the chat any
-/// more: the right to send is looked at behind the chat's lock, by the statement that uses it. Then the transaction must be undone.
-///
-/// Keys are taken in their order, whatever that of the messages, so that two who use the same ones never wait for each other.
-pub(in crate::features::messages) async fn insert<'a>(
-    tx: &mut Tx,
-    messages: impl Iterator<Item = (&'a Draft, &'a Event)>,
-) -> Result<bool> {
-    let (mut ids, mut chats, mut seqs, mut senders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+/// A message that is to be kept.
+pub(in crate::features::messages) struct New<'a> {
+    /// Which draft it was.
+    pub number: usize,
+    pub draft: &'a Draft,
+    /// The other one, in a direct chat.
+    pub partner: Option<UserId>,
+    /// Its place is not known yet.
+    pub message: Message,
+    /// What the log says of it, up to its place.
+    pub open_json: String,
+}
+
+/// Keep new messages and what the log says of them, and say at which places. Nothing, if one of them cannot be kept because its
+/// sender used its key meanwhile, or may not write there any more: the right to send is looked at behind the locks (see
+/// `keep_messages` among the migrations). Then nothing has been written, and a transaction must be undone.
+pub(in crate::features::messages) async fn keep(
+    conn: &mut PgConnection,
+    new: &[New<'_>],
+    now: DateTime<Utc>,
+) -> Result<Option<Vec<(Seq, DateTime<Utc>)>>> {
+    let (mut ids, mut chats, mut senders, mut partners) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut keys, mut contents, mut types, mut metadata) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut originals, mut times, mut search_texts) = (Vec::new(), Vec::new(), Vec::new());
-    for (draft, event) in messages {
-        let Event::MessageSent(message) = event else {
-            continue;
-        };
+    let (mut originals, mut search_texts, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in new {
+        let (draft, message) = (entry.draft, &entry.message);
         ids.push(message.id.0);
-        chats.push(message.chat_id.0);
-        seqs.push(message.seq);
+        chats.push(draft.chat.0);
         senders.push(draft.sender.0);
+        partners.push(entry.partner.map(|partner| partner.0));
         keys.push(draft.key.as_deref());
         contents.push(message.content.as_str());
         types.push(message.content_type);
         metadata.push(message.metadata.get());
         originals.push(message.reply_to_id.map(|id| id.0));
-        times.push(message.created_at);
         search_texts.push(draft.search_text.as_str());
+        bodies.push(entry.open_json.as_str());
     }
-    let kept = sqlx::query_scalar!(
-        r#"with added as (
-             insert into messages
-               (id, chat_id, seq, sender_id, client_key, content, content_type, metadata, reply_to_id, created_at, search_text)
-             select new.id, new.chat_id, new.seq, new.sender_id, new.client_key, new.content, new.content_type, new.metadata::json,
-                    new.reply_to_id, new.created_at, new.search_text
-             from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::uuid[],
-                         $9::timestamptz[], $10::text[], $11::text[])
-                  as new (id, chat_id, seq, sender_id, client_key, content, metadata, reply_to_id, created_at, search_text,
-                          content_type)
-             join participants p on p.chat_id = new.chat_id and p.user_id = new.sender_id and p.left_at is null
-             join chats c on c.id = new.chat_id and c.deleted_at is null
-             order by new.sender_id, new.client_key
-             on conflict on constraint messages_client_key do nothing
-             returning chat_id, created_at
-           ), newest as (
-             select chat_id, max(created_at) as at from added group by chat_id
-           ), noted as (
-             update chats set last_message_at = newest.at from newest where chats.id = newest.chat_id
-           )
-           select count(*) as "kept!" from added"#,
+    let kept = sqlx::query!(
+        r#"select seq as "seq!", at as "at!" from keep_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
         &ids,
         &chats,
-        &seqs,
         &senders,
+        &partners as &[Option<Uuid>],
         &keys as &[Option<&str>],
         &contents as &[&str],
-        &metadata as &[&str],
-        &originals as &[Option<uuid::Uuid>],
-        &times,
-        &search_texts as &[&str],
         &types as &[ContentType],
+        &metadata as &[&str],
+        &originals as &[Option<Uuid>],
+        &search_texts as &[&str],
+        &bodies as &[&str],
+        now,
     );
-    Ok(usize::try_from(kept.fetch_one(tx.conn()).await?) == Ok(ids.len()))
+    match kept.fetch_all(conn).await {
+        Ok(places) if places.len() == new.len() => Ok(Some(
+            places.into_iter().map(|place| (place.seq, place.at)).collect(),
+        )),
+        Ok(_) => Err(Error::internal("a message without a place")),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NOT_TRUE_ANY_MORE) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The keys under which these messages were sent, of those that have one.
@@ -217,7 +245,7 @@ pub(in crate::features::messages) async fn keys_of(
     if messages.is_empty() {
         return Ok(HashMap::new());
     }
-    let ids: Vec<uuid::Uuid> = messages.iter().map(|id| id.0).collect();
+    let ids: Vec<Uuid> = messages.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"select id, client_key as "key!" from messages where id = any($1) and client_key is not null"#,
         &ids
