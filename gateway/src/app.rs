@@ -91,7 +91,7 @@ impl App {
         let db = Db::connect(&config.database).await?;
         let blobs = Blobs::new(&config.storage);
         let metrics = Arc::new(Metrics::new(vec![db.collector()]));
-        let (bus, works) = Bus::new(&config.redis, metrics.clone())?;
+        let (bus, works) = Bus::new(&config.redis, clock.clone(), metrics.clone())?;
         let limits_are_on = config.limits.rate_limits == Switch::On;
         let together = Together::new(
             bus.shared(),

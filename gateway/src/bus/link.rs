@@ -15,7 +15,10 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{Heard, wire};
-use crate::telemetry::metrics::Metrics;
+use crate::{
+    clock::Clock,
+    telemetry::metrics::{Metrics, seconds_between},
+};
 
 /// How often Redis is asked whether it still hears us. A connection that is frozen breaks no other way.
 const PULSE: Duration = Duration::from_millis(300);
@@ -38,6 +41,7 @@ pub struct Link {
     pub(super) origin: Uuid,
     pub(super) wishes: mpsc::UnboundedReceiver<Wish>,
     pub(super) heard: mpsc::UnboundedSender<Heard>,
+    pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) topics: HashSet<Topic>,
 }
@@ -205,6 +209,8 @@ impl Link {
             // Told here before it went to Redis.
             Some((origin, _)) if origin == self.origin => {}
             Some((_, envelope)) => {
+                let late = seconds_between(envelope.at, self.clock.now());
+                self.metrics.bus_seconds.observe(late);
                 let _ = self.heard.send(Heard::Told(Arc::new(envelope)));
             }
             None => {

@@ -30,6 +30,7 @@ pub use self::{
     wire::{Envelope, PASSING},
 };
 use crate::{
+    clock::Clock,
     config,
     error::{Error, Result},
     telemetry::metrics::Metrics,
@@ -54,6 +55,7 @@ pub struct Bus {
     outbox: mpsc::Sender<Envelope>,
     owes_a_notice: Arc<AtomicBool>,
     wishes: mpsc::UnboundedSender<Wish>,
+    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
@@ -78,7 +80,7 @@ pub struct Works {
 
 impl Bus {
     /// Prepare connections. None is opened yet, so a Redis that is away does not keep a replica from starting.
-    pub fn new(config: &config::Redis, metrics: Arc<Metrics>) -> anyhow::Result<(Self, Works)> {
+    pub fn new(config: &config::Redis, clock: Clock, metrics: Arc<Metrics>) -> anyhow::Result<(Self, Works)> {
         let mut settings = deadpool_redis::Config::from_url(config.url.expose());
         settings.pool = Some(PoolConfig {
             max_size: config.max_connections,
@@ -111,6 +113,7 @@ impl Bus {
                 origin,
                 wishes: wished,
                 heard: heard.clone(),
+                clock: clock.clone(),
                 metrics: metrics.clone(),
                 topics: HashSet::new(),
             },
@@ -134,6 +137,7 @@ impl Bus {
             outbox,
             owes_a_notice,
             wishes,
+            clock,
             metrics,
         };
         Ok((bus, works))
@@ -141,7 +145,9 @@ impl Bus {
 
     /// Tell of what has been committed. Never waits and never fails: whoever misses it finds it in the log.
     pub fn publish(&self, envelopes: Vec<Envelope>) {
+        let at = self.clock.now();
         for envelope in envelopes {
+            let envelope = Envelope { at, ..envelope };
             let _ = self.heard.send(Heard::Told(Arc::new(envelope.clone())));
             if self.outbox.try_send(envelope).is_err() {
                 self.metrics.events_unpublished.inc();
@@ -164,6 +170,7 @@ impl Bus {
             seq: PASSING,
             kind: event.kind().name().into(),
             held_for: None,
+            at: Default::default(),
             body: body.clone(),
         });
         self.publish(envelopes.collect());

@@ -42,6 +42,9 @@ impl Publisher {
                 count = self.outbox.recv_many(&mut batch, AT_ONCE) => if count == 0 { return },
                 () = tokio::time::sleep(PAUSE), if self.owes_a_notice.load(Ordering::Relaxed) => {}
             }
+            self.metrics
+                .bus_waiting
+                .set(i64::try_from(self.outbox.len()).unwrap_or(i64::MAX));
             let mut pipeline = Pipeline::with_capacity(batch.len() + 1);
             for envelope in &batch {
                 let channel = super::channel(&self.prefix, envelope.topic);

@@ -3,6 +3,7 @@
 //! A replica forwards kinds of events that it has never heard of, so old and new ones live side by side while a deploy rolls.
 
 use bytes::{Buf, BufMut, Bytes};
+use chrono::{DateTime, Utc};
 use shared::{
     ChatId, SessionId, UserId,
     topic::{Seq, Topic},
@@ -19,6 +20,8 @@ pub struct Envelope {
     pub kind: Box<str>,
     /// Sockets of this login session hear of it only when the answer to its request has been written.
     pub held_for: Option<SessionId>,
+    /// When it was told, which is right behind its commit. For watching how late it arrives, not for ordering: clocks differ.
+    pub at: DateTime<Utc>,
     /// JSON.
     pub body: Bytes,
 }
@@ -26,13 +29,13 @@ pub struct Envelope {
 /// The place of events that nobody remembers: who does not hear them now never does.
 pub const PASSING: Seq = 0;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHAT: u8 = b'c';
 const USER: u8 = b'u';
 
 /// The envelope as bytes, marked with the replica that sends it.
 pub(super) fn pack(origin: Uuid, envelope: &Envelope) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64 + envelope.kind.len() + envelope.body.len());
+    let mut bytes = Vec::with_capacity(72 + envelope.kind.len() + envelope.body.len());
     bytes.put_u8(VERSION);
     bytes.put_slice(origin.as_bytes());
     bytes.put_u8(match envelope.topic {
@@ -47,6 +50,7 @@ pub(super) fn pack(origin: Uuid, envelope: &Envelope) -> Vec<u8> {
             .map_or(Uuid::nil(), |session| session.0)
             .as_bytes(),
     );
+    bytes.put_i64(envelope.at.timestamp_micros());
     let kind = &envelope.kind.as_bytes()[..envelope.kind.len().min(usize::from(u8::MAX))];
     bytes.put_u8(kind.len() as u8);
     bytes.put_slice(kind);
@@ -69,6 +73,7 @@ pub(super) fn unpack(mut bytes: Bytes) -> Option<(Uuid, Envelope)> {
     };
     let seq = bytes.try_get_i64().ok()?;
     let held_for = uuid(&mut bytes)?;
+    let at = DateTime::from_timestamp_micros(bytes.try_get_i64().ok()?)?;
     let length = usize::from(bytes.try_get_u8().ok()?);
     if bytes.len() < length {
         return None;
@@ -79,6 +84,7 @@ pub(super) fn unpack(mut bytes: Bytes) -> Option<(Uuid, Envelope)> {
         seq,
         kind,
         held_for: (!held_for.is_nil()).then_some(SessionId(held_for)),
+        at,
         body: bytes,
     };
     Some((origin, envelope))
@@ -107,6 +113,7 @@ mod tests {
                 seq: 42,
                 kind: "message_sent".into(),
                 held_for,
+                at: DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap(),
                 body: Bytes::from_static(b"{\"a\":1}"),
             };
             let bytes = Bytes::from(pack(origin, &envelope));
@@ -115,6 +122,6 @@ mod tests {
                 assert!(unpack(bytes.slice(..end)).is_none(), "cut at {end}");
             }
         }
-        assert_eq!(unpack(Bytes::from_static(b"\x02something newer")), None);
+        assert_eq!(unpack(Bytes::from_static(b"\x03something newer")), None);
     }
 }

@@ -12,7 +12,7 @@ pub async fn after(db: &Db, topic: Topic, after: Seq, limit: i64) -> Result<Vec<
     let rows = db
         .in_time(
             sqlx::query!(
-                "select seq, kind, body from events where topic_id = $1 and seq > $2 order by seq limit $3",
+                "select seq, at, kind, body from events where topic_id = $1 and seq > $2 order by seq limit $3",
                 topic.id(),
                 after,
                 limit,
@@ -25,6 +25,7 @@ pub async fn after(db: &Db, topic: Topic, after: Seq, limit: i64) -> Result<Vec<
         seq: row.seq,
         kind: row.kind.into(),
         held_for: None,
+        at: row.at,
         body: row.body.into(),
     });
     Ok(envelopes.collect())

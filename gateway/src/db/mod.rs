@@ -200,8 +200,15 @@ struct PoolGauges(PgPool);
 
 impl Collector for PoolGauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let most = i64::from(self.0.options().get_max_connections());
         let open = i64::from(self.0.size());
         let idle = i64::try_from(self.0.num_idle()).unwrap_or(i64::MAX);
+        metrics::gauge(
+            &mut encoder,
+            "database_connections_max",
+            "Connections to PostgreSQL that there may be",
+            most,
+        )?;
         metrics::gauge(
             &mut encoder,
             "database_connections_open",

@@ -170,6 +170,8 @@ impl Tx {
             seq: place.seq,
             kind: event.kind().name().into(),
             held_for: None,
+            // Set when it is told.
+            at: DateTime::default(),
             body: body.into(),
         });
         self.recorded.extend(envelopes);

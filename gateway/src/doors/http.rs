@@ -19,6 +19,7 @@ use futures_util::TryStreamExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyStream, Limited};
+use shared::problem::Problem;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -36,7 +37,7 @@ use crate::{
     error::Error,
     features::Backend,
     lifecycle::panic_text,
-    telemetry::metrics::{RequestLabels, RouteLabels},
+    telemetry::metrics::{ProblemLabels, RequestLabels, RouteLabels},
 };
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -213,6 +214,12 @@ async fn observe(State(backend): State<Arc<Backend>>, mut request: Request, next
         .request_seconds
         .get_or_create(&RouteLabels { method, route })
         .observe(took.as_secs_f64());
+    if let Some(problem) = response.extensions().get::<Arc<Problem>>() {
+        metrics
+            .problems
+            .get_or_create(&ProblemLabels::from(&**problem))
+            .inc();
+    }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);

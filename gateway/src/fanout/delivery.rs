@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use shared::{
@@ -48,6 +49,11 @@ impl Delivery {
         self.envelope.seq == PASSING
     }
 
+    /// When it was told, or written to the log.
+    pub fn at(&self) -> DateTime<Utc> {
+        self.envelope.at
+    }
+
     pub fn held_for(&self) -> Option<SessionId> {
         self.envelope.held_for
     }
@@ -80,6 +86,7 @@ impl Delivery {
             seq,
             kind: kind.name().into(),
             held_for,
+            at: DateTime::default(),
             body: body.into(),
         };
         Arc::new(Self::new(Arc::new(envelope)).unwrap())

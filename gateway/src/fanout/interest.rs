@@ -158,6 +158,11 @@ impl Interest {
         }
     }
 
+    /// How many people have a connection here.
+    pub(super) fn people(&self) -> usize {
+        self.people.len()
+    }
+
     pub(super) fn connections_of(&self, user: UserId) -> Vec<ConnectionId> {
         self.people
             .get(&user)

@@ -80,7 +80,10 @@ impl Hub {
     /// A connection that listens to nothing yet, until the answer is dropped.
     pub fn attach(&self, listener: Listener) -> Attachment {
         let id = listener.id;
-        self.interest().arrive(listener);
+        let mut interest = self.interest();
+        interest.arrive(listener);
+        self.count_people(&interest);
+        drop(interest);
         Attachment {
             hub: self.clone(),
             id,
@@ -164,6 +167,11 @@ impl Hub {
         }
     }
 
+    fn count_people(&self, interest: &Interest) {
+        let people = i64::try_from(interest.people()).unwrap_or(i64::MAX);
+        self.0.metrics.people.set(people);
+    }
+
     fn interest(&self) -> MutexGuard<'_, Interest> {
         self.0.interest.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -232,6 +240,7 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         let mut interest = self.hub.interest();
         let deserted = interest.depart(self.id);
+        self.hub.count_people(&interest);
         if !deserted.is_empty() {
             self.hub.0.bus.cease(deserted);
         }

@@ -6,7 +6,7 @@ use shared::health::{Checks, State};
 use tokio::{sync::Mutex, time::Instant};
 use tracing::debug;
 
-use crate::{error::Result, features::Backend};
+use crate::{error::Result, features::Backend, telemetry::metrics::ServiceLabels};
 
 /// Anybody may ask; the services behind are asked at most this often.
 const REMEMBERED: Duration = Duration::from_secs(1);
@@ -26,9 +26,9 @@ pub async fn checks(backend: &Backend) -> Checks {
         return checks;
     }
     let (database, redis, storage) = tokio::join!(
-        check("database", backend.db.check()),
-        check("redis", backend.bus.check()),
-        check("storage", backend.blobs.check()),
+        check(backend, "database", backend.db.check()),
+        check(backend, "redis", backend.bus.check()),
+        check(backend, "storage", backend.blobs.check()),
     );
     let checks = Checks {
         database,
@@ -39,11 +39,17 @@ pub async fn checks(backend: &Backend) -> Checks {
     checks
 }
 
-async fn check(name: &str, asked: impl Future<Output = Result<()>>) -> State {
+async fn check(backend: &Backend, service: &'static str, asked: impl Future<Output = Result<()>>) -> State {
     let answer = tokio::time::timeout(PATIENCE, asked).await;
-    if let Ok(Ok(())) = answer {
+    let is_up = matches!(answer, Ok(Ok(())));
+    let up = backend
+        .metrics
+        .service_up
+        .get_or_create(&ServiceLabels { service });
+    up.set(is_up.into());
+    if is_up {
         return State::Ok;
     }
-    debug!(name, ?answer, "A health check failed");
+    debug!(service, ?answer, "A health check failed");
     State::Error
 }

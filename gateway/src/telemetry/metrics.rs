@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
+use chrono::{DateTime, Utc};
 use prometheus_client::{
     collector::Collector,
     encoding::{
@@ -12,9 +13,12 @@ use prometheus_client::{
         family::Family,
         gauge::{ConstGauge, Gauge},
         histogram::Histogram,
+        info::Info,
     },
     registry::{Registry, Unit},
 };
+use serde::Serialize;
+use shared::problem::Problem;
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -23,6 +27,7 @@ pub struct Metrics {
     registry: Registry,
     pub requests: Family<RequestLabels, Counter>,
     pub request_seconds: Histograms<RouteLabels>,
+    pub problems: Family<ProblemLabels, Counter>,
     pub requests_under_way: Gauge,
     pub log_ins: Family<OutcomeLabels, Counter>,
     pub passwords_waiting: Family<LaneLabels, Gauge>,
@@ -33,6 +38,7 @@ pub struct Metrics {
     pub limit_fallbacks: Counter,
     pub session_checks: Family<OutcomeLabels, Counter>,
     pub panics: Counter,
+    pub service_up: Family<ServiceLabels, Gauge>,
     pub events_recorded: Counter,
     pub commit_seconds: Histogram,
     pub lane_waiting: Gauge,
@@ -43,8 +49,12 @@ pub struct Metrics {
     pub link_up: Gauge,
     pub link_losses: Counter,
     pub link_seconds: Histogram,
+    pub bus_waiting: Gauge,
+    pub bus_seconds: Histogram,
     pub events_told: Counter,
+    pub delivery_seconds: Histogram,
     pub gaps_filled: Counter,
+    pub people: Gauge,
     pub connections: Gauge,
     pub connections_closed: Family<ReasonLabels, Counter>,
     pub commands: Family<CommandLabels, Counter>,
@@ -89,6 +99,33 @@ impl EncodeLabelValue for Method {
     }
 }
 
+/// What somebody was told who did not get what they asked for.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ProblemLabels {
+    code: String,
+    reason: String,
+}
+
+impl From<&Problem> for ProblemLabels {
+    fn from(problem: &Problem) -> Self {
+        Self {
+            code: word(&problem.code),
+            reason: problem.reason.as_ref().map(word).unwrap_or_default(),
+        }
+    }
+}
+
+/// A code as programs read it.
+fn word(code: &impl Serialize) -> String {
+    let word = serde_json::to_value(code).unwrap_or_default();
+    word.as_str().unwrap_or_default().to_owned()
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ServiceLabels {
+    pub service: &'static str,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct OutcomeLabels {
     pub outcome: &'static str,
@@ -119,6 +156,10 @@ pub struct LimitLabels {
 const REQUEST_BUCKETS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 0.5, 1.0, 5.0, 30.0,
 ];
+/// From what nobody can tell from at once to what people call lost.
+const LATE_BUCKETS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
 /// A hash takes a quarter second; a queue of sixteen takes four.
 const PASSWORD_BUCKETS: [f64; 8] = [0.01, 0.1, 0.25, 0.5, 1.0, 4.0, 15.0, 120.0];
 
@@ -139,6 +180,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("messenger");
         let requests = Family::default();
         let request_seconds = Histograms::new_with_constructor(request_histogram as fn() -> Histogram);
+        let problems = Family::default();
         let requests_under_way = Gauge::default();
         let log_ins = Family::default();
         let passwords_waiting = Family::default();
@@ -149,6 +191,7 @@ impl Metrics {
         let limit_fallbacks = Counter::default();
         let session_checks = Family::default();
         let panics = Counter::default();
+        let service_up = Family::default();
         let events_recorded = Counter::default();
         let commit_seconds = request_histogram();
         let lane_waiting = Gauge::default();
@@ -159,8 +202,12 @@ impl Metrics {
         let link_up = Gauge::default();
         let link_losses = Counter::default();
         let link_seconds = request_histogram();
+        let bus_waiting = Gauge::default();
+        let bus_seconds = Histogram::new(LATE_BUCKETS);
         let events_told = Counter::default();
+        let delivery_seconds = Histogram::new(LATE_BUCKETS);
         let gaps_filled = Counter::default();
+        let people = Gauge::default();
         let connections = Gauge::default();
         let connections_closed = Family::default();
         let commands = Family::default();
@@ -171,6 +218,11 @@ impl Metrics {
             "From the request's head to the answer's head",
             Unit::Seconds,
             request_seconds.clone(),
+        );
+        registry.register(
+            "problems",
+            "Requests and commands that were refused or failed, by what they were told",
+            problems.clone(),
         );
         registry.register(
             "http_requests_under_way",
@@ -212,6 +264,11 @@ impl Metrics {
             session_checks.clone(),
         );
         registry.register("panics", "Requests that ended in a panic", panics.clone());
+        registry.register(
+            "service_up",
+            "Whether the services behind answered when somebody last asked about health",
+            service_up.clone(),
+        );
         registry.register(
             "events_recorded",
             "Events appended to the log",
@@ -265,14 +322,36 @@ impl Metrics {
             link_seconds.clone(),
         );
         registry.register(
+            "bus_waiting",
+            "Events that wait to be published to Redis",
+            bus_waiting.clone(),
+        );
+        registry.register_with_unit(
+            "bus_delay",
+            "From telling of an event on one replica to hearing of it on this one, as far as their clocks agree",
+            Unit::Seconds,
+            bus_seconds.clone(),
+        );
+        registry.register(
             "deliveries",
             "Events offered to live connections",
             events_told.clone(),
+        );
+        registry.register_with_unit(
+            "delivery_delay",
+            "From the commit of an event to writing it to a socket: the oldest of each write",
+            Unit::Seconds,
+            delivery_seconds.clone(),
         );
         registry.register(
             "gaps_filled",
             "Events that did not arrive by themselves and were read from the log",
             gaps_filled.clone(),
+        );
+        registry.register(
+            "people",
+            "People with a live connection to this replica",
+            people.clone(),
         );
         registry.register("connections", "Live connections", connections.clone());
         registry.register(
@@ -285,6 +364,11 @@ impl Metrics {
             "What live connections asked for, by outcome",
             commands.clone(),
         );
+        registry.register(
+            "build",
+            "What is running",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
         registry.register_collector(Box::new(Process));
         for collector in at_scrape {
             registry.register_collector(collector);
@@ -293,6 +377,7 @@ impl Metrics {
             registry,
             requests,
             request_seconds,
+            problems,
             requests_under_way,
             log_ins,
             passwords_waiting,
@@ -303,6 +388,7 @@ impl Metrics {
             limit_fallbacks,
             session_checks,
             panics,
+            service_up,
             events_recorded,
             commit_seconds,
             lane_waiting,
@@ -313,8 +399,12 @@ impl Metrics {
             link_up,
             link_losses,
             link_seconds,
+            bus_waiting,
+            bus_seconds,
             events_told,
+            delivery_seconds,
             gaps_filled,
+            people,
             connections,
             connections_closed,
             commands,
@@ -374,6 +464,11 @@ fn cpu_time() -> Option<Duration> {
     Some(Duration::from_millis(
         ticks * 1_000 / rustix::param::clock_ticks_per_second().max(1),
     ))
+}
+
+/// Nothing, if clocks that differ say that it is less.
+pub fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).as_seconds_f64().max(0.0)
 }
 
 /// One gauge read at scrape time.

@@ -21,6 +21,7 @@ mod image_addresses;
 mod image_bench;
 mod image_files;
 mod images;
+mod lateness;
 mod limits;
 mod live;
 mod messages;

@@ -19,6 +19,7 @@ async fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
         config.limits.rate_limit_overrides = vec![(Limited::Search, "1/1m".parse().unwrap())];
     })
     .await;
+    cluster.ops(0).get("/health/ready").await.unwrap();
     // A family of which nothing was counted yet is not told: so something of everything.
     let rest = cluster.rest(0);
     let ada = rest.register("ada").await.unwrap();

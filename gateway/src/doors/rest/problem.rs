@@ -99,10 +99,10 @@ pub async fn render(request: Request, next: Next) -> Response {
     parts
         .headers
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
-    Response::from_parts(
-        parts,
-        Body::from(serde_json::to_vec(&problem).unwrap_or_default()),
-    )
+    let body = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
+    // For whoever counts.
+    parts.extensions.insert(Arc::new(problem));
+    Response::from_parts(parts, body)
 }
 
 fn is_json(headers: &http::HeaderMap) -> bool {

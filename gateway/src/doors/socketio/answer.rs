@@ -6,7 +6,7 @@ use serde_json::{
     Map, Value, json,
     value::{RawValue, to_raw_value},
 };
-use shared::{ChatId, MessageId, command::Reply, topic::Seq};
+use shared::{ChatId, MessageId, command::Reply, problem::Problem, topic::Seq};
 
 use super::names;
 use crate::error::{Error, Result};
@@ -83,8 +83,8 @@ pub fn success(name: &str, payload: &str, reply: &Reply, now: DateTime<Utc>) -> 
     }
 }
 
-pub fn failure(name: &str, payload: &str, error: &Error) -> Result<Answer> {
-    let (problem, event) = (error.problem(), names::answers(name).failure);
+pub fn failure(name: &str, payload: &str, problem: &Problem) -> Result<Answer> {
+    let event = names::answers(name).failure;
     let mut said = Named::of(payload).0;
     said.insert("error".to_owned(), json!(problem.message));
     said.insert("message".to_owned(), json!(problem.message));

@@ -38,7 +38,7 @@ use crate::{
         presence,
         sessions::broken_lines::{self, Break},
     },
-    telemetry::metrics::{CommandLabels, ReasonLabels},
+    telemetry::metrics::{CommandLabels, ProblemLabels, ReasonLabels},
 };
 
 /// After the packet that says goodbye, the client has this long to go before it is dropped.
@@ -113,7 +113,7 @@ fn refuse(socket: &SocketRef, refused: Incoming) {
         retry_after: Duration::from_secs(1),
         limit: None,
     };
-    let Ok(answer) = answer::failure(&refused.name, &refused.payload, &error) else {
+    let Ok(answer) = answer::failure(&refused.name, &refused.payload, &error.problem()) else {
         return;
     };
     if let Some((event, said)) = answer.event {
@@ -327,7 +327,10 @@ async fn ask(door: &Door, caller: &Caller, name: &str, payload: &str) -> Option<
             if let Some(cause) = error.cause() {
                 warn!(%cause, command, user = %caller.user, "A command failed");
             }
-            answer::failure(name, payload, &error)
+            let problem = error.problem();
+            let problems = &backend.metrics.problems;
+            problems.get_or_create(&ProblemLabels::from(&problem)).inc();
+            answer::failure(name, payload, &problem)
         }
     };
     let answer = match answer {

@@ -29,6 +29,7 @@ use crate::{
         Caller,
         sessions::open::{self, Stretch},
     },
+    telemetry::metrics::seconds_between,
 };
 
 /// What may be put aside while something earlier is being told.
@@ -55,6 +56,8 @@ pub struct Writer {
     waiting: Vec<(Answer, Option<Ack>, Instant)>,
     recent: Recent,
     pen: Pen,
+    /// When the first event that is not written out yet was told to us.
+    oldest: Option<DateTime<Utc>>,
     /// What was told since it was last written out: each chat up to here.
     arrived: Vec<(ChatId, Seq)>,
 }
@@ -95,6 +98,7 @@ impl Writer {
             waiting: Vec::new(),
             recent: Recent::new(Instant::now()),
             pen,
+            oldest: None,
             arrived: Vec::new(),
         }
     }
@@ -288,6 +292,7 @@ impl Writer {
         if let (Some((chat, seq)), Some(Kind::MessageSent)) = (place, delivery.kind) {
             self.recent.wrote(chat, seq, Instant::now());
         }
+        self.oldest.get_or_insert(delivery.at());
         self.write_down(delivery).await?;
         let Some((chat, seq)) = place else { return Ok(()) };
         self.told.insert(chat, seq);
@@ -320,6 +325,10 @@ impl Writer {
     /// Write out what was gathered, and say what has arrived by that.
     pub async fn flush(&mut self) -> Result<(), Ended> {
         self.pen.flush().await?;
+        if let Some(at) = self.oldest.take() {
+            let late = seconds_between(at, self.live.backend.clock.now());
+            self.live.backend.metrics.delivery_seconds.observe(late);
+        }
         for (chat, upto) in self.arrived.drain(..) {
             self.live.backend.arrivals.note(chat, self.caller.user, upto);
         }
