@@ -1,8 +1,15 @@
-//! What can be asked of the program: `gateway serve | migrate | openapi | check-config`.
+//! What can be asked of the program: `gateway serve | migrate | health | openapi | check-config`.
 
-use std::{env, fmt::Write, path::PathBuf};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fmt::Write,
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 use crate::config::{self, Config};
 
@@ -17,26 +24,80 @@ pub struct Cli {
 impl Cli {
     /// What the command line and the environment ask for. Exits with an explanation if that makes no sense.
     ///
-    /// A variable that is set to nothing counts as not set: that is what `NAME=${NAME:-}` in a compose file means.
+    /// A variable that is set to nothing counts as not set: that is what `NAME=${NAME:-}` in a compose file means. What is secret may
+    /// be in a file that `NAME_FILE` names.
     pub fn read() -> Self {
         let mut cli = Self::command();
         let names: Vec<String> = cli
             .get_subcommands()
             .map(|command| command.get_name().to_owned())
             .collect();
+        let mut problems = Vec::new();
         for name in names {
             cli = cli.mut_subcommand(name, |command| {
-                command.mut_args(|arg| {
-                    let is_empty = arg
-                        .get_env()
-                        .and_then(env::var_os)
-                        .is_some_and(|value| value.is_empty());
-                    if is_empty { arg.env(None::<&str>) } else { arg }
-                })
+                command.mut_args(|arg| provided(arg, &mut problems))
             });
+        }
+        if let Some(problem) = problems.first() {
+            cli.error(ErrorKind::ValueValidation, problem).exit();
         }
         Self::from_arg_matches(&cli.get_matches()).unwrap_or_else(|error| error.exit())
     }
+}
+
+/// The argument with what its variable says, or the file that its other variable names.
+fn provided(arg: Arg, problems: &mut Vec<String>) -> Arg {
+    let Some(name) = arg.get_env().map(OsStr::to_owned) else {
+        return arg;
+    };
+    let variable = file_variable(&name);
+    let file = if is_secret(&arg) { given(&variable) } else { None };
+    let (name, variable) = (name.display(), variable.display());
+    match (env::var_os(name.to_string()), file) {
+        (Some(value), None) if value.is_empty() => arg.env(None::<&str>),
+        (_, None) => arg,
+        (Some(value), Some(_)) if !value.is_empty() => {
+            problems.push(format!("{name} and {variable} are both set: keep one of them"));
+            arg
+        }
+        (_, Some(file)) => match secret_in(Path::new(&file)) {
+            Ok(secret) if secret.is_empty() => arg.env(None::<&str>),
+            Ok(secret) => arg
+                .env(None::<&str>)
+                .required(false)
+                .default_value(secret)
+                .hide_default_value(true),
+            Err(error) => {
+                problems.push(format!(
+                    "{variable}={}: {error}; it must name a file that the user of this process may read",
+                    file.display()
+                ));
+                arg
+            }
+        },
+    }
+}
+
+/// Editors and `echo` end files with a line break, which no secret ends with.
+fn secret_in(file: &Path) -> io::Result<String> {
+    Ok(fs::read_to_string(file)?
+        .trim_end_matches(['\r', '\n'])
+        .to_owned())
+}
+
+/// Only what is not to be shown may come from a file.
+fn is_secret(arg: &Arg) -> bool {
+    arg.is_hide_env_values_set()
+}
+
+fn file_variable(name: &OsStr) -> OsString {
+    let mut name = name.to_owned();
+    name.push("_FILE");
+    name
+}
+
+fn given(name: &OsStr) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 #[derive(Debug, Subcommand)]
@@ -45,6 +106,12 @@ pub enum Command {
     Serve(Box<Config>),
     /// Bring the database up to date and exit.
     Migrate(Migrate),
+    /// Ask the replica on this machine whether it is ready, and exit with success if it is.
+    Health {
+        /// Where it serves machines.
+        #[arg(long, env = "OPS_LISTEN", default_value = config::OPS_LISTEN, value_name = "ADDRESS")]
+        ops_listen: SocketAddr,
+    },
     /// Write the API documents that clients are made from.
     Openapi {
         /// The folder they go to.
@@ -89,6 +156,14 @@ pub fn env_example() -> String {
             .get_value_names()
             .map(|names| names.join(" "))
             .unwrap_or_default();
+        let secret_file = if is_secret(arg) {
+            let variable = file_variable(name).display().to_string();
+            let _ = write!(help, "; {variable} may name a file with it instead");
+            let name = name.display().to_string().to_lowercase();
+            format!("\n# {variable}=/run/secrets/{name}")
+        } else {
+            String::new()
+        };
         let setting = match (arg.is_required_set(), defaults.is_empty()) {
             (true, _) => format!("{env}={sample}", env = name.to_string_lossy()),
             (false, false) => format!("# {env}={}", defaults.join(","), env = name.to_string_lossy()),
@@ -97,7 +172,7 @@ pub fn env_example() -> String {
                 format!("# {env}=", env = name.to_string_lossy())
             }
         };
-        let _ = writeln!(text, "\n# {help}\n{setting}");
+        let _ = writeln!(text, "\n# {help}\n{setting}{secret_file}");
     }
     text
 }

@@ -9,7 +9,7 @@ use gateway::{
     clock::Clock,
     config::Config,
     db,
-    doors::rest::openapi,
+    doors::{ops, rest::openapi},
     lifecycle::{self, Tasks},
     telemetry,
 };
@@ -59,6 +59,7 @@ async fn run(command: Command) -> Result<()> {
             telemetry::start(&settings.telemetry)?;
             db::migrate(&settings.database).await
         }
+        Command::Health { ops_listen } => ops::ask_whether_ready(ops_listen).await,
         Command::Openapi { out } => {
             let file = out.join("gateway.json");
             fs::create_dir_all(&out)?;

@@ -3,6 +3,8 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 use ipnet::IpNet;
 
+pub const OPS_LISTEN: &str = "127.0.0.1:3001";
+
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 pub struct Http {
@@ -14,7 +16,7 @@ pub struct Http {
     #[arg(
         long,
         env = "OPS_LISTEN",
-        default_value = "127.0.0.1:3001",
+        default_value = OPS_LISTEN,
         value_name = "ADDRESS"
     )]
     pub ops_listen: SocketAddr,

@@ -17,7 +17,7 @@ use shared::secret::Secret;
 pub use self::{
     auth::Auth,
     database::Database,
-    http::Http,
+    http::{Http, OPS_LISTEN},
     images::Images,
     limits::{Limits, Rate, Switch},
     redis::Redis,

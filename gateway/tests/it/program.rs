@@ -192,3 +192,103 @@ async fn checking_the_settings_shows_them_without_secrets() {
     );
     assert!(!shown.contains(JWT_SECRET), "{shown}");
 }
+
+#[tokio::test]
+async fn the_program_asks_its_replica_whether_it_is_ready() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ops = free.local_addr().unwrap();
+    drop(free);
+    // As a container sets it: everywhere.
+    let everywhere = format!("0.0.0.0:{}", ops.port());
+    let ask = async |address: &str| {
+        let mut asking = Command::new(env!("CARGO_BIN_EXE_gateway"));
+        // Nothing else has to be known.
+        let asking = asking.arg("health").env_clear().env("OPS_LISTEN", address);
+        asking.output().await.unwrap()
+    };
+    let nobody = ask(&everywhere).await;
+    assert!(
+        !nobody.status.success() && said(&nobody).contains("OPS_LISTEN"),
+        "{}",
+        said(&nobody)
+    );
+
+    let mut command = gateway(&["serve"]).await;
+    command.env("DRAIN_DELAY", "1h").env("OPS_LISTEN", &everywhere);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stdout.take().unwrap()).lines();
+    line_with(&mut log, "Serving").await;
+    let ready = ask(&everywhere).await;
+    assert!(ready.status.success(), "{}", said(&ready));
+
+    let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    line_with(&mut log, "Draining: not ready any more, still serving").await;
+    let leaves = ask(&everywhere).await;
+    assert!(
+        !leaves.status.success() && said(&leaves).contains("not ready"),
+        "{}",
+        said(&leaves)
+    );
+}
+
+#[tokio::test]
+async fn secrets_may_be_in_files() {
+    let folder = std::env::temp_dir().join(format!("secrets-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = |name: &str, secret: &str| {
+        let file = folder.join(name);
+        std::fs::write(&file, secret).unwrap();
+        file
+    };
+    let check = async |change: &dyn Fn(&mut Command)| {
+        let mut command = gateway(&["check-config"]).await;
+        change(&mut command);
+        let output = command.output().await.unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.success(), shown + &said(&output))
+    };
+    // Each of them, and a line break at the end is none of it.
+    let s3 = file("s3", "AKIA-from-a-file\n");
+    let key = file("key", &format!("{JWT_SECRET}\n"));
+    let nothing = file("nothing", "\n");
+    let (is_good, shown) = check(&|command| {
+        command
+            .env_remove("S3_ACCESS_KEY_ID")
+            .env("S3_ACCESS_KEY_ID_FILE", &s3)
+            // Set to nothing is not set.
+            .env("JWT_SECRET", "")
+            .env("JWT_SECRET_FILE", &key)
+            .env("JWT_SECRET_PREVIOUS_FILE", &nothing);
+    })
+    .await;
+    assert!(is_good && shown.contains("\"AKIA-from-a-file\""), "{shown}");
+    assert!(shown.contains("jwt_secret_previous: None"), "{shown}");
+
+    let short = file("short", "short");
+    for (name, value, words) in [
+        (
+            "JWT_SECRET_FILE",
+            &key,
+            "JWT_SECRET and JWT_SECRET_FILE are both set",
+        ),
+        (
+            "DATABASE_URL_FILE",
+            &s3,
+            "DATABASE_URL and DATABASE_URL_FILE are both set",
+        ),
+        (
+            "JWT_SECRET_PREVIOUS_FILE",
+            &folder.join("missing"),
+            "must name a file",
+        ),
+        ("JWT_SECRET_PREVIOUS_FILE", &short, "at least 32 bytes"),
+    ] {
+        let (is_good, shown) = check(&|command| {
+            command.env(name, value);
+        })
+        .await;
+        assert!(!is_good && shown.contains(words), "{name}: {shown}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}

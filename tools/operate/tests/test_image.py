@@ -37,6 +37,7 @@ class Image(unittest.TestCase):
         """A shell before it would not hand SIGTERM on."""
         text = DOCKERFILE.read_text()
         self.assertEqual(json.loads(re.search(r"^ENTRYPOINT (.*)$", text, re.M)[1]), ["gateway"])
+        self.assertIn("\nFROM scratch\n", text, "a shell is what a burglar looks for first")
         self.assertNotRegex(text, r"(?m)^USER (root|0)\b")
         self.assertRegex(text, r"(?m)^USER \d+:\d+$")
 
