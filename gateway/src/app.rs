@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, Switch},
     db::{self, Db},
-    doors::{http, ops, rest::Rest, serve::serve, session::Live},
+    doors::{http, ops, origins::Origins, rest::Rest, serve::serve, session::Live},
     fanout::Hub,
     features::{
         Backend, Settings,
@@ -161,9 +161,10 @@ impl App {
             trusted_proxies: config.http.trusted_proxies.clone().into(),
             started: Instant::now(),
         };
+        let origins = Origins::new(&config.http.origins());
         let address = listeners.public.local_addr()?;
         let ops_address = listeners.ops.local_addr()?;
-        let public = http::router(rest.clone(), live, &config.http.cors_origins);
+        let public = http::router(rest.clone(), live, &origins, config.http.is_https());
         tasks.spawn_lasting("public listener", serve(listeners.public, public, tasks.clone()));
         tasks.spawn_lasting(
             "ops listener",

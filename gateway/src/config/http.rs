@@ -30,7 +30,7 @@ pub struct Http {
     )]
     pub public_url: String,
 
-    /// Origins whose pages may call this server, exact and comma separated.
+    /// Origins whose pages may call this server and connect to it, exact and comma separated.
     #[arg(
         long,
         env = "CORS_ORIGINS",
@@ -57,6 +57,20 @@ pub struct Http {
     /// After the drain delay: how long requests may take to finish before they are cut off.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub shutdown_timeout: Duration,
+}
+
+impl Http {
+    /// Whose pages are ours: those that are named, and those that come from where we do.
+    pub fn origins(&self) -> Vec<String> {
+        let (scheme, rest) = self.public_url.split_once("://").unwrap_or_default();
+        let own = rest.split('/').next().map(|host| format!("{scheme}://{host}"));
+        self.cors_origins.iter().cloned().chain(own).collect()
+    }
+
+    /// Do browsers reach this server over HTTPS only?
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
 }
 
 fn origin(text: &str) -> Result<String, &'static str> {

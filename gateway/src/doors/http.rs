@@ -20,15 +20,14 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyStream, Limited};
 use shared::problem::Problem;
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    cors::{AllowOrigin, CorsLayer},
-};
+use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use tracing::{Instrument, error, field::Empty, info, info_span};
 use uuid::Uuid;
 
 use super::{
     PATIENCE,
+    armour::armoured,
+    origins::Origins,
     rest::{self, Rest, problem},
     session::Live,
     socketio,
@@ -46,15 +45,16 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
-pub fn router(rest: Rest, live: Live, cors_origins: &[String]) -> Router {
+pub fn router(rest: Rest, live: Live, origins: &Origins, over_https: bool) -> Router {
     let backend = rest.backend.clone();
-    let requests = dressed(rest::router(rest), backend, cors_origins);
+    let requests = dressed(rest::router(rest), backend, origins);
     // Live connections have limits and lifetimes of their own, and are counted elsewhere.
-    requests.merge(socketio::router(live).layer(cors(cors_origins)))
+    let live = socketio::router(live, origins.clone()).layer(cors(origins));
+    armoured(requests.merge(live), over_https)
 }
 
 /// The routes, with everything around them that is the same for all.
-pub fn dressed(routes: Router, backend: Arc<Backend>, cors_origins: &[String]) -> Router {
+pub fn dressed(routes: Router, backend: Arc<Backend>, origins: &Origins) -> Router {
     // The last layer is the outermost.
     routes
         .fallback(|| async { problem::nothing_here() })
@@ -72,20 +72,11 @@ pub fn dressed(routes: Router, backend: Arc<Backend>, cors_origins: &[String]) -
         // Every extractor has a limit of its own.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(take_the_rest))
-        .layer(cors(cors_origins))
+        .layer(cors(origins))
         .layer(from_fn_with_state(backend, observe))
 }
 
-fn cors(origins: &[String]) -> CorsLayer {
-    let origins = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        AllowOrigin::list(
-            origins
-                .iter()
-                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
-        )
-    };
+fn cors(origins: &Origins) -> CorsLayer {
     let named = [
         "idempotency-key",
         "x-device-name",
@@ -97,7 +88,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .into_iter()
         .chain(named.map(HeaderName::from_static));
     CorsLayer::new()
-        .allow_origin(origins)
+        .allow_origin(origins.for_cors())
         .allow_methods([
             Method::GET,
             Method::POST,

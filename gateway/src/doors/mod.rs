@@ -1,9 +1,11 @@
 //! The ways in. Each door decodes, identifies, calls a use case and renders; none of them decides anything.
 
+mod armour;
 pub mod http;
 mod json;
 mod line;
 pub mod ops;
+pub mod origins;
 pub mod rest;
 pub mod serve;
 pub mod session;

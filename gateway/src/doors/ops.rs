@@ -14,18 +14,22 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::rest::{Rest, health, problem};
+use super::{
+    armour::armoured,
+    rest::{Rest, health, problem},
+};
 use crate::features::Backend;
 
 /// Whoever asks about health wants to know soon.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub fn router(rest: Rest) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/metrics", get(metrics).with_state(rest.backend.clone()))
         .merge(Router::from(health::router().with_state(rest)))
         .fallback(|| async { problem::nothing_here() })
-        .layer(axum::middleware::from_fn(problem::render))
+        .layer(axum::middleware::from_fn(problem::render));
+    armoured(routes, false)
 }
 
 /// Ask the replica that serves machines there whether it is ready; an error says why not.

@@ -1,12 +1,13 @@
 //! Whatever comes in, what goes out has the contract's shape.
 
+use gateway::doors::origins::Origins;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tools::client::Answer;
+use tools::client::{Answer, Socket};
 
 use crate::cluster::Cluster;
 
@@ -254,6 +255,89 @@ async fn pages_of_known_origins_may_call_and_others_may_not() {
     }
 }
 
+/// A browser asks nobody before it opens a WebSocket, and sends simple requests all the same: so it is we who look.
+#[tokio::test]
+async fn pages_of_other_sites_get_no_socket() {
+    let cluster = Cluster::start().await;
+    let rest = cluster.rest(0);
+    let ada = rest.register("ada").await.unwrap();
+    let own = rest.base().to_owned();
+    let polling = "/socket.io/?EIO=4&transport=polling";
+    let websocket = |origin: &str| {
+        let rest = rest
+            .with_header("connection", "upgrade")
+            .with_header("upgrade", "websocket")
+            .with_header("sec-websocket-version", "13")
+            .with_header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        rest.with_header("origin", origin)
+    };
+    for origin in ["http://localhost:5173", "http://localhost:3000", &own] {
+        let page = rest.with_header("origin", origin);
+        page.get(polling).await.unwrap().expect(200).unwrap();
+        let upgraded = websocket(origin)
+            .get("/socket.io/?EIO=4&transport=websocket")
+            .await
+            .unwrap();
+        upgraded.expect(101).unwrap();
+    }
+    // Who says nothing is no page.
+    rest.get(polling).await.unwrap().expect(200).unwrap();
+    Socket::open(&own, &ada.access_token).await.unwrap();
+
+    for origin in ["https://evil.example", "http://localhost:5174", "null"] {
+        let answers = [
+            rest.with_header("origin", origin).get(polling).await.unwrap(),
+            websocket(origin)
+                .get("/socket.io/?EIO=4&transport=websocket")
+                .await
+                .unwrap(),
+        ];
+        for answer in answers {
+            let refused = answer.expect(403).unwrap();
+            assert_eq!(
+                refused.body,
+                json!({"code": 4, "message": "Forbidden"}),
+                "{origin}"
+            );
+            assert_eq!(refused.header("access-control-allow-origin"), None, "{origin}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_says_what_browsers_must_not_do_with_it() {
+    for (public_url, hsts) in [
+        ("http://localhost:3000", None),
+        ("https://chat.example", Some("max-age=31536000")),
+    ] {
+        let cluster = Cluster::with(|config| config.http.public_url = public_url.to_owned()).await;
+        let rest = cluster.rest(0);
+        for path in [
+            "/api/users/me",
+            "/health",
+            "/nowhere",
+            "/openapi.json",
+            "/socket.io/?EIO=4&transport=polling",
+        ] {
+            let answer = rest.get(path).await.unwrap();
+            for (name, value) in [
+                ("x-content-type-options", Some("nosniff")),
+                ("referrer-policy", Some("no-referrer")),
+                (
+                    "content-security-policy",
+                    Some("default-src 'none'; frame-ancestors 'none'"),
+                ),
+                ("cross-origin-resource-policy", Some("same-origin")),
+                ("strict-transport-security", hsts),
+            ] {
+                assert_eq!(answer.header(name), value, "{name} of {path} at {public_url}");
+            }
+        }
+        let metrics = cluster.ops(0).get("/metrics").await.unwrap();
+        assert_eq!(metrics.header("x-content-type-options"), Some("nosniff"));
+    }
+}
+
 /// What no HTTP client would send.
 #[tokio::test]
 async fn garbage_on_the_wire_harms_nobody() {
@@ -327,7 +411,11 @@ async fn a_panic_ends_one_request_only() {
             axum::routing::get(async || -> () { panic!("a secret cause") }),
         )
         .route("/fine", axum::routing::get(async || "fine"));
-    let router = gateway::doors::http::dressed(routes, backend, &["http://localhost:5173".to_owned()]);
+    let router = gateway::doors::http::dressed(
+        routes,
+        backend,
+        &Origins::new(&["http://localhost:5173".to_owned()]),
+    );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let rest = tools::client::Rest::new(format!("http://{}", listener.local_addr().unwrap()));
     let tasks = cluster.replicas[0].tasks.clone();

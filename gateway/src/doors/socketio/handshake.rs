@@ -2,6 +2,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use axum::{
+    extract::{Request, State as Given},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
 use serde::Deserialize;
 use shared::problem::Reason;
 use socketioxide::extract::{SocketRef, State, TryData};
@@ -9,7 +15,7 @@ use tracing::{debug, warn};
 
 use super::{Door, socket};
 use crate::{
-    doors::{line::Line, session::Positions},
+    doors::{line::Line, origins::Origins, session::Positions},
     error::Error,
     features::sessions::open,
 };
@@ -52,6 +58,20 @@ impl fmt::Display for Refusal {
             Self::Other => "Authentication failed",
         })
     }
+}
+
+/// Refuse pages of other sites before anything is begun for them, as Engine.IO does.
+pub async fn of_our_pages(Given(origins): Given<Origins>, request: Request, next: Next) -> Response {
+    if origins.may_connect(request.headers()) {
+        return next.run(request).await;
+    }
+    debug!(origin = ?request.headers().get(header::ORIGIN), "A page may not connect: CORS_ORIGINS does not name its origin");
+    (
+        StatusCode::FORBIDDEN,
+        [(header::CONTENT_TYPE, "application/json")],
+        r#"{"code":4,"message":"Forbidden"}"#,
+    )
+        .into_response()
 }
 
 /// Look at who is there before CONNECT is answered. From here on nothing that the client sends is lost.

@@ -19,7 +19,7 @@ use axum::Router;
 use socketioxide::{ParserConfig, SocketIo, handler::ConnectHandler};
 
 use self::lines::Lines;
-use super::session::Live;
+use super::{origins::Origins, session::Live};
 
 /// A client that answers no ping for so long is gone (contract 3.4).
 const PING_INTERVAL: Duration = Duration::from_secs(25);
@@ -39,7 +39,7 @@ pub struct Door {
     lines: Lines,
 }
 
-pub fn router(live: Live) -> Router {
+pub fn router(live: Live, origins: Origins) -> Router {
     let door = Arc::new(Door {
         live,
         lines: Lines::default(),
@@ -65,5 +65,9 @@ pub fn router(live: Live) -> Router {
         .layer(axum::middleware::from_fn_with_state(
             door.lines.clone(),
             lines::follow,
+        ))
+        .layer(axum::middleware::from_fn_with_state(
+            origins,
+            handshake::of_our_pages,
         ))
 }
