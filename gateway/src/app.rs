@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, Switch},
     db::{self, Db},
-    doors::{http, ops, origins::Origins, rest::Rest, serve::serve, session::Live},
+    doors::{http, ops, origins::Origins, rest::Rest, serve::serve, session::Live, tls::Tls},
     fanout::Hub,
     features::{
         Backend, Settings,
@@ -161,14 +161,21 @@ impl App {
             trusted_proxies: config.http.trusted_proxies.clone().into(),
             started: Instant::now(),
         };
+        let tls = Tls::load(&config.http)?;
+        if let Some(tls) = &tls {
+            tasks.spawn_lasting("keep the certificate current", tls.clone().keep_current());
+        }
         let origins = Origins::new(&config.http.origins());
         let address = listeners.public.local_addr()?;
         let ops_address = listeners.ops.local_addr()?;
         let public = http::router(rest.clone(), live, &origins, config.http.is_https());
-        tasks.spawn_lasting("public listener", serve(listeners.public, public, tasks.clone()));
+        tasks.spawn_lasting(
+            "public listener",
+            serve(listeners.public, tls, public, tasks.clone()),
+        );
         tasks.spawn_lasting(
             "ops listener",
-            serve(listeners.ops, ops::router(rest), tasks.clone()),
+            serve(listeners.ops, None, ops::router(rest), tasks.clone()),
         );
         chores::start(&tasks, &backend);
         info!(%address, %ops_address, version = env!("CARGO_PKG_VERSION"), "Serving");

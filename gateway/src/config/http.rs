@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -29,6 +29,15 @@ pub struct Http {
         value_name = "URL"
     )]
     pub public_url: String,
+
+    /// Serve TLS (1.3 only) with this certificate and its chain, a PEM file; without it, plain HTTP for the proxy in front. Read again
+    /// when it changes, and on SIGHUP.
+    #[arg(long, env = "TLS_CERTIFICATE", requires = "tls_key", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// The certificate's key, a PEM file.
+    #[arg(long, env = "TLS_KEY", requires = "tls_certificate", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
 
     /// Origins whose pages may call this server and connect to it, exact and comma separated.
     #[arg(
@@ -69,7 +78,7 @@ impl Http {
 
     /// Do browsers reach this server over HTTPS only?
     pub fn is_https(&self) -> bool {
-        self.public_url.starts_with("https://")
+        self.tls_certificate.is_some() || self.public_url.starts_with("https://")
     }
 }
 

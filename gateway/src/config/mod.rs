@@ -62,6 +62,9 @@ impl Config {
         if self.http.trusted_proxies.iter().any(|net| net.prefix_len() == 0) {
             warnings.push("TRUSTED_PROXIES trusts everybody: clients can claim any address".to_owned());
         }
+        if self.http.tls_certificate.is_some() && !self.http.public_url.starts_with("https://") {
+            warnings.push("PUBLIC_URL does not begin with https:// although TLS_CERTIFICATE is set: pages served over TLS do not show images from there".to_owned());
+        }
         if self.http.cors_origins.iter().any(|origin| origin == "*") {
             warnings.push("CORS_ORIGINS=*: pages of any site may call this server".to_owned());
         }

@@ -32,6 +32,8 @@ pub struct Line(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     cut: CancellationToken,
+    /// What is written to the connection has to be encrypted before.
+    is_sealed: bool,
     /// As long as the connection is there: it closes with its wire, whoever still has a handle.
     stream: OnceLock<Weak<TcpStream>>,
     turn: Mutex<Turn>,
@@ -59,6 +61,19 @@ enum Side {
 }
 
 impl Line {
+    /// Of a connection on which only the library can write, because TLS lies between.
+    pub fn sealed() -> Self {
+        Self(Arc::new(Shared {
+            is_sealed: true,
+            ..Shared::default()
+        }))
+    }
+
+    /// May frames be written here, beside the library?
+    pub fn takes_frames(&self) -> bool {
+        !self.0.is_sealed
+    }
+
     pub fn cut(&self) {
         self.0.cut.cancel();
     }

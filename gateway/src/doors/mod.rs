@@ -10,6 +10,7 @@ pub mod rest;
 pub mod serve;
 pub mod session;
 pub mod socketio;
+pub mod tls;
 
 use std::time::Duration;
 

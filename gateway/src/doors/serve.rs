@@ -6,11 +6,19 @@ use axum::{Router, extract::Request};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::line::{Line, Wire};
+use super::{
+    line::{Line, Wire},
+    tls::Tls,
+};
 use crate::lifecycle::Tasks;
 
 /// The address at the other end of the connection: a client, or the proxy in front.
@@ -22,11 +30,13 @@ pub struct Peer(pub SocketAddr);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
 /// A peer that acknowledges nothing for so long is gone, even if it never says so.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+/// Whoever wants TLS has this long to agree on it.
+const AGREEMENT: Duration = Duration::from_secs(10);
 /// After a failed accept (out of file descriptors, mostly) others get a chance to finish first.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serve `router` on `listener` until the replica closes; requests under way are finished.
-pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks) {
+pub async fn serve(listener: TcpListener, tls: Option<Tls>, router: Router, tasks: Tasks) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -35,10 +45,18 @@ pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks) {
         match accepted {
             Ok((stream, peer)) => {
                 tune(&stream);
-                tasks.spawn(
-                    "connection",
-                    connection(stream, Peer(peer), router.clone(), tasks.clone()),
-                );
+                let (peer, router) = (Peer(peer), router.clone());
+                match &tls {
+                    None => {
+                        let line = Line::default();
+                        let wire = Wire::new(stream, &line);
+                        tasks.spawn("connection", connection(wire, line, peer, router, tasks.clone()));
+                    }
+                    Some(tls) => {
+                        let sealed = sealed(tls.acceptor(), stream, peer, router, tasks.clone());
+                        tasks.spawn("connection", sealed);
+                    }
+                }
             }
             Err(error) => {
                 warn!(%error, "Cannot accept a connection");
@@ -48,9 +66,22 @@ pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks) {
     }
 }
 
-async fn connection(stream: TcpStream, peer: Peer, router: Router, tasks: Tasks) {
-    let line = Line::default();
-    let stream = Wire::new(stream, &line);
+/// A connection over TLS, once both sides have agreed on it.
+async fn sealed(acceptor: TlsAcceptor, stream: TcpStream, peer: Peer, router: Router, tasks: Tasks) {
+    let line = Line::sealed();
+    let wire = Wire::new(stream, &line);
+    // Put aside while it happens: it takes more room than all that follows.
+    match Box::pin(timeout(AGREEMENT, acceptor.accept(wire))).await {
+        Ok(Ok(stream)) => Box::pin(connection(stream, line, peer, router, tasks)).await,
+        Ok(Err(error)) => debug!(%error, peer = %peer.0, "No agreement about TLS"),
+        Err(late) => debug!(error = %late, peer = %peer.0, "No agreement about TLS"),
+    }
+}
+
+async fn connection<S>(stream: S, line: Line, peer: Peer, router: Router, tasks: Tasks)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (router, line) = (router.clone(), line.clone());
         async move {

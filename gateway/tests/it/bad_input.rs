@@ -421,7 +421,7 @@ async fn a_panic_ends_one_request_only() {
     let tasks = cluster.replicas[0].tasks.clone();
     tasks.spawn(
         "a door that panics",
-        gateway::doors::serve::serve(listener, router, tasks.clone()),
+        gateway::doors::serve::serve(listener, None, router, tasks.clone()),
     );
     for _ in 0..3 {
         let answer = rest

@@ -35,5 +35,6 @@ mod search;
 mod sends;
 mod shutdown;
 mod sick_services;
+mod tls;
 mod two_tabs;
 mod weather;

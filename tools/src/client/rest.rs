@@ -49,13 +49,23 @@ impl Rest {
     ///
     /// Proxies from the environment are ignored: what we talk to is on this machine.
     pub fn new(base: impl Into<String>) -> Self {
-        let http = Client::builder()
+        Self::built(base, Client::builder())
+    }
+
+    /// The same over TLS, believing this certificate and no other.
+    pub fn trusting(base: impl Into<String>, certificate: &str) -> Result<Self> {
+        let certificate = reqwest::Certificate::from_pem(certificate.as_bytes())?;
+        Ok(Self::built(base, Client::builder().tls_certs_only([certificate])))
+    }
+
+    fn built(base: impl Into<String>, http: reqwest::ClientBuilder) -> Self {
+        let http = http
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(120))
             .build()
-            .expect("a client without TLS, proxies or files to read has nothing to fail on");
+            .expect("a client without proxies or files to read has nothing to fail on");
         let base = base.into().trim_end_matches('/').to_owned();
         Self {
             http,

@@ -151,7 +151,7 @@ async fn live(door: Arc<Door>, socket: SocketRef, prepared: Prepared) {
         user: caller.user,
         outlet: Arc::new(SocketOutlet::new(caller.session, room.clone(), ending.clone())),
     };
-    let pen = Pen::new(socket.clone(), line, ending.clone());
+    let pen = Pen::new(socket.clone(), line.filter(Line::takes_frames), ending.clone());
     let mut writer = Writer::new(live.clone(), caller, began, pen, items, ending.clone());
     // What happens once is put aside while it happens: a task takes as much memory, all its life, as it does at its largest.
     let (wants_positions, named) = (positions.is_some(), positions.unwrap_or_default());
