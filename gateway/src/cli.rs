@@ -7,9 +7,13 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process,
 };
 
-use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    Arg, CommandFactory, FromArgMatches, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::config::{self, Config};
 
@@ -41,7 +45,15 @@ impl Cli {
         if let Some(problem) = problems.first() {
             cli.error(ErrorKind::ValueValidation, problem).exit();
         }
-        Self::from_arg_matches(&cli.get_matches()).unwrap_or_else(|error| error.exit())
+        let matches = cli.try_get_matches_from_mut(env::args_os());
+        let matches = matches.unwrap_or_else(|error| match missing(&cli, &error) {
+            Some(explanation) => {
+                eprint!("{explanation}");
+                process::exit(error.exit_code())
+            }
+            None => error.exit(),
+        });
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
 
@@ -100,11 +112,39 @@ fn given(name: &OsStr) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// Which settings are missing, by the names that people set them by, and where to find them.
+fn missing(cli: &clap::Command, error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return None;
+    }
+    let ContextValue::Strings(missing) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    let mut text =
+        String::from("error: these settings are missing; set them as environment variables or as flags:\n\n");
+    let settings = cli.find_subcommand("serve")?.get_arguments();
+    for setting in settings.filter(|setting| missing.iter().any(|flag| *flag == setting.to_string())) {
+        let (name, help) = (setting.get_env()?.to_string_lossy(), setting.get_help()?);
+        let _ = writeln!(text, "  {name:<21} {help}\n{:24}{setting}", "");
+    }
+    text.push_str(
+        "\nAll settings: `gateway serve --help`, or the file .env.example.\n\
+         In a clone with a running dev stack (`cargo dev up`): eval \"$(cargo dev env)\"\n",
+    );
+    Some(text)
+}
+
+/// Under the settings of each command.
+const HOW_TO_SET: &str = "Each setting is a flag or the environment variable named beside it; a flag wins. \
+    `gateway check-config` shows what is in force.";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve clients until SIGTERM; a second one stops at once.
+    #[command(override_usage = "gateway serve [SETTINGS]", after_help = HOW_TO_SET)]
     Serve(Box<Config>),
     /// Bring the database up to date and exit.
+    #[command(override_usage = "gateway migrate [SETTINGS]", after_help = HOW_TO_SET)]
     Migrate(Migrate),
     /// Ask the replica on this machine whether it is ready, and exit with success if it is.
     Health {
@@ -119,6 +159,7 @@ pub enum Command {
         out: PathBuf,
     },
     /// Show the settings as they would be used, and warn of risky ones.
+    #[command(override_usage = "gateway check-config [SETTINGS]", after_help = HOW_TO_SET)]
     CheckConfig(Box<Config>),
 }
 
@@ -168,8 +209,8 @@ pub fn env_example() -> String {
             (true, _) => format!("{env}={sample}", env = name.to_string_lossy()),
             (false, false) => format!("# {env}={}", defaults.join(","), env = name.to_string_lossy()),
             (false, true) => {
-                let _ = write!(help, "; unset, or such as {sample}");
-                format!("# {env}=", env = name.to_string_lossy())
+                help.push_str("; not set unless you do");
+                format!("# {env}={sample}", env = name.to_string_lossy())
             }
         };
         let _ = writeln!(text, "\n# {help}\n{setting}{secret_file}");

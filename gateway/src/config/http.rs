@@ -50,13 +50,8 @@ pub struct Http {
     )]
     pub cors_origins: Vec<String>,
 
-    /// Networks of the proxies in front, comma separated: only they are believed about X-Forwarded-For.
-    #[arg(
-        long,
-        env = "TRUSTED_PROXIES",
-        value_delimiter = ',',
-        value_name = "10.0.0.0/8,fd00::/8"
-    )]
+    /// Networks of the proxies in front, comma separated, such as 10.0.0.0/8,fd00::/8: only they are believed about X-Forwarded-For.
+    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_name = "NETWORKS")]
     pub trusted_proxies: Vec<IpNet>,
 
     /// After SIGTERM: how long to go on accepting while the balancer learns that this replica is leaving.

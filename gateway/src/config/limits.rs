@@ -15,8 +15,8 @@ pub struct Limits {
     #[arg(long, env = "GROUP_MAX_MEMBERS", default_value_t = 300, value_name = "NUMBER")]
     pub group_max_members: usize,
 
-    /// Other rates than the built-in ones, each as NAME=COUNT/TIME.
-    #[arg(long, env = "RATE_LIMIT_OVERRIDES", value_delimiter = ',', value_parser = override_of, value_name = "register=5000/5m,general=300/1m")]
+    /// Other rates than the built-in ones, each as NAME=COUNT/TIME: register=5000/5m,general=300/1m.
+    #[arg(long, env = "RATE_LIMIT_OVERRIDES", value_delimiter = ',', value_parser = override_of, value_name = "RATES")]
     pub rate_limit_overrides: Vec<(Limited, Rate)>,
 }
 

@@ -53,12 +53,12 @@ pub struct Storage {
     )]
     pub secret_access_key: Secret<String>,
 
-    /// Serve images from here (a CDN, or the bucket's public address) instead of through the gateway.
+    /// Serve images from here instead of through the gateway: a CDN, or the bucket's public address, such as https://cdn.example/bucket.
     #[arg(
         id = "s3-public-url",
         long = "s3-public-url",
         env = "S3_PUBLIC_URL",
-        value_name = "https://cdn.example/bucket"
+        value_name = "URL"
     )]
     pub public_url: Option<String>,
 }

@@ -292,3 +292,27 @@ async fn secrets_may_be_in_files() {
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[tokio::test]
+async fn whoever_sets_nothing_is_told_what_to_set() {
+    let program = env!("CARGO_BIN_EXE_gateway");
+    let asked = Command::new(program)
+        .arg("serve")
+        .env_clear()
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8(asked.stderr).unwrap();
+    assert_eq!(asked.status.code(), Some(2), "{said}");
+    for name in [
+        "DATABASE_URL",
+        "REDIS_URL",
+        "S3_ENDPOINT",
+        "JWT_SECRET",
+        ".env.example",
+        "cargo dev env",
+    ] {
+        assert!(said.contains(name), "{name} should be in: {said}");
+    }
+    assert!(!said.contains("CORS_ORIGINS"), "it has a default: {said}");
+}
