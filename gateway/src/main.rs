@@ -9,7 +9,7 @@ use gateway::{
     clock::Clock,
     config::Config,
     db,
-    doors::{ops, rest::openapi},
+    doors::{docs, ops},
     lifecycle::{self, Tasks},
     telemetry,
 };
@@ -61,10 +61,12 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Health { ops_listen } => ops::ask_whether_ready(ops_listen).await,
         Command::Openapi { out } => {
-            let file = out.join("gateway.json");
             fs::create_dir_all(&out)?;
-            fs::write(&file, openapi::document().to_pretty_json()? + "\n")
-                .with_context(|| format!("cannot write {}", file.display()))
+            for (name, document) in docs::documents() {
+                let file = out.join(name);
+                fs::write(&file, document).with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            Ok(())
         }
         Command::CheckConfig(config) => {
             check_config(&config);

@@ -129,6 +129,7 @@ pub struct Chat {
     pub last_message_at: Option<DateTime<Utc>>,
     pub last_message: Option<Message>,
     /// The place of the newest event in this chat: from here on, live events follow without a hole.
+    #[schema(value_type = i64)]
     pub position: Seq,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -225,7 +226,7 @@ pub struct ChatPage {
 }
 
 /// What members are told when a group looks different.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatChanged {
     pub id: ChatId,
@@ -239,7 +240,7 @@ pub struct ChatChanged {
 }
 
 /// A chat is gone for everybody.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatGone {
     pub id: ChatId,
@@ -249,7 +250,7 @@ pub struct ChatGone {
 }
 
 /// Somebody is in a chat from now on.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberJoined {
     pub chat_id: ChatId,
@@ -260,7 +261,7 @@ pub struct MemberJoined {
 }
 
 /// Somebody is not in a chat any more.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberLeft {
     pub chat_id: ChatId,

@@ -1,6 +1,7 @@
 //! Everything that a client may ask over a live connection, and what it gets for it.
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::{
     ChatId, MessageId,
@@ -48,14 +49,14 @@ pub enum Reply {
 }
 
 /// The message that a command is about.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OfMessage {
     pub message_id: MessageId,
 }
 
 /// The chat that a command is about.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OfChat {
     pub chat_id: ChatId,

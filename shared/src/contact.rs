@@ -121,7 +121,7 @@ pub struct BlockState {
 }
 
 /// Two people are not contacts any more.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContactEnded {
     /// Their direct chat, which stays readable.

@@ -2,6 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::{
+    ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use crate::{
     ChatId, SessionId, UserId,
@@ -39,6 +43,13 @@ macro_rules! events {
         }
 
         impl Kind {
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// What the body of such an event looks like.
+            pub fn body(self) -> Described {
+                match self { $(Self::$name => Described::of::<$body>(),)+ }
+            }
+
             pub fn name(self) -> &'static str {
                 match self { $(Self::$name => $kind,)+ }
             }
@@ -89,29 +100,47 @@ events! {
     TypingStopped(Typing) = "typing_stopped";
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// A type in a document: its schema, and the named ones that this refers to.
+pub struct Described {
+    pub schema: RefOr<Schema>,
+    pub refers_to: Vec<(String, RefOr<Schema>)>,
+}
+
+impl Described {
+    pub fn of<T: ToSchema>() -> Self {
+        let mut refers_to = Vec::new();
+        T::schemas(&mut refers_to);
+        Self {
+            schema: T::schema(),
+            refers_to,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnswerFlushed {
     pub chat_id: ChatId,
     pub session_id: SessionId,
     /// The place of the message that was answered.
+    #[schema(value_type = i64)]
     pub upto: crate::topic::Seq,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LineBroke {
     /// What was said from then on may not have arrived.
     pub since: DateTime<Utc>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionGone {
     pub session_id: SessionId,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileUpdated {
     pub user_id: UserId,

@@ -104,7 +104,7 @@ pub struct Reaction {
 }
 
 /// What members are told when a reaction comes or goes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReactionChanged {
     #[serde(flatten)]
@@ -115,7 +115,7 @@ pub struct ReactionChanged {
 }
 
 /// What members are told of an edit.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageEdited {
     pub id: MessageId,
@@ -127,7 +127,7 @@ pub struct MessageEdited {
 }
 
 /// What members are told of a deletion.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageDeleted {
     pub id: MessageId,
@@ -192,6 +192,7 @@ pub struct Message {
     #[serde(serialize_with = "moment::serialize")]
     pub created_at: DateTime<Utc>,
     /// Its place in the chat's order.
+    #[schema(value_type = i64)]
     pub seq: Seq,
 }
 

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{ChatId, UserId, account::Status};
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusChanged {
     pub user_id: UserId,
@@ -15,7 +16,7 @@ pub struct StatusChanged {
 }
 
 /// Somebody began or ceased to write in a chat.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Typing {
     pub chat_id: ChatId,

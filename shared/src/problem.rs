@@ -120,6 +120,8 @@ macro_rules! reasons {
         }
 
         impl Reason {
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
             pub fn code(self) -> Code {
                 match self { $(Self::$name => Code::$code,)+ }
             }

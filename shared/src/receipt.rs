@@ -5,11 +5,16 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::{ChatId, MessageId, UserId, message::ReadCount, topic::Seq};
+use crate::{
+    ChatId, MessageId, UserId,
+    message::{DeliveryStatus, ReadCount},
+    topic::Seq,
+};
 
 /// A message reached somebody.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageDelivered {
     pub message_id: MessageId,
@@ -18,12 +23,12 @@ pub struct MessageDelivered {
     /// The same as `deliveredTo`.
     pub user_id: UserId,
     /// Always `delivered`.
-    pub status: &'static str,
+    pub status: DeliveryStatus,
     pub delivered_at: DateTime<Utc>,
 }
 
 /// Somebody has read a message.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageRead {
     pub message_id: MessageId,
@@ -36,11 +41,12 @@ pub struct MessageRead {
 }
 
 /// A person has read a chat up to a position, on one of their devices.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatRead {
     pub chat_id: ChatId,
     pub user_id: UserId,
+    #[schema(value_type = i64)]
     pub upto: Seq,
     pub unread_count: i64,
     pub read_at: DateTime<Utc>,

@@ -27,6 +27,7 @@ use uuid::Uuid;
 use super::{
     PATIENCE,
     armour::armoured,
+    docs,
     origins::Origins,
     rest::{self, Rest, problem},
     session::Live,
@@ -47,7 +48,7 @@ pub struct RequestId(pub String);
 
 pub fn router(rest: Rest, live: Live, origins: &Origins, over_https: bool) -> Router {
     let backend = rest.backend.clone();
-    let requests = dressed(rest::router(rest), backend, origins);
+    let requests = dressed(rest::router(rest).merge(docs::router()), backend, origins);
     // Live connections have limits and lifetimes of their own, and are counted elsewhere.
     let live = socketio::router(live, origins.clone()).layer(cors(origins));
     armoured(requests.merge(live), over_https)

@@ -1,6 +1,7 @@
 //! The ways in. Each door decodes, identifies, calls a use case and renders; none of them decides anything.
 
 mod armour;
+pub mod docs;
 pub mod http;
 mod json;
 mod line;

@@ -15,6 +15,7 @@ mod chats;
 mod cluster;
 mod configuration;
 mod contacts;
+mod docs;
 mod groups;
 mod health;
 mod image_addresses;

@@ -1,13 +1,14 @@
 //! Profiles.
 
 use axum::{Json as Answer, extract::State};
-use shared::{UserId, account::UpdateProfile};
+use shared::{UserId, account::UpdateProfile, problem::Reason};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Rest,
     extract::{Json, PathId},
     form::Form,
+    openapi::fails,
     wrapped::UserAnswer,
 };
 use crate::{
@@ -53,6 +54,7 @@ async fn put_me(
 /// upright and without anything that the camera added.
 #[utoipa::path(patch, path = "/users/me/avatar", tag = "users", operation_id = "changeAvatar",
     request_body(content = AvatarForm, content_type = "multipart/form-data"),
+    extensions(("x-fails" = json!(fails([], [Reason::Busy])))),
     responses((status = 200, body = UserAnswer),
         (status = 400, description = "No image, a damaged one, or more pixels than we take."),
         (status = 413, description = "The image is larger than 10 MiB."),
@@ -79,6 +81,7 @@ pub(super) struct AvatarForm {
 /// The profile of a contact, or of somebody in a common chat.
 #[utoipa::path(get, path = "/users/{id}", tag = "users", operation_id = "getUser",
     params(("id" = UserId, Path)),
+    extensions(("x-fails" = json!(fails(["user"], [Reason::ProfileHidden])))),
     responses(
         (status = 200, body = UserAnswer),
         (status = 403, description = "Neither a contact nor in a common chat."),

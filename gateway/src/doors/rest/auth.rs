@@ -5,6 +5,7 @@ use http::StatusCode;
 use shared::{
     SessionId,
     account::{LogIn, LogOut, LoggedIn, Refresh, Register},
+    problem::Reason,
     session::LoginSessions,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -12,6 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Rest,
     extract::{Json, OptionalJson, PathId},
+    openapi::fails,
 };
 use crate::{
     error::Result,
@@ -35,6 +37,7 @@ pub(super) fn router() -> OpenApiRouter<Rest> {
 /// Make an account and log in.
 #[utoipa::path(post, path = "/auth/register", tag = "auth", operation_id = "register", security(()),
     request_body = Register,
+    extensions(("x-fails" = json!(fails([], [Reason::UsernameTaken, Reason::Busy])))),
     responses((status = 201, body = LoggedIn), (status = 409, description = "The user name is taken.")))]
 async fn post_register(
     State(rest): State<Rest>,
@@ -53,6 +56,7 @@ async fn post_register(
 /// the server can check within seconds are told to come back (429, `BUSY`).
 #[utoipa::path(post, path = "/auth/login", tag = "auth", operation_id = "logIn", security(()),
     request_body = LogIn,
+    extensions(("x-fails" = json!(fails([], [Reason::WrongCredentials, Reason::AccountLocked, Reason::Busy])))),
     responses((status = 200, body = LoggedIn), (status = 401, description = "Wrong user name or password.")))]
 async fn post_login(
     State(rest): State<Rest>,
@@ -68,6 +72,7 @@ async fn post_login(
 /// session, because somebody may have stolen it.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", operation_id = "refresh", security(()),
     request_body = Refresh,
+    extensions(("x-fails" = json!(fails([], [Reason::RefreshTokenInvalid, Reason::SessionEnded])))),
     responses((status = 200, body = LoggedIn), (status = 401, description = "The session is over.")))]
 async fn post_refresh(
     State(rest): State<Rest>,
@@ -108,6 +113,7 @@ async fn delete_sessions(State(rest): State<Rest>, caller: Caller) -> Result<Sta
 /// Log out one of the caller's sessions.
 #[utoipa::path(delete, path = "/auth/sessions/{id}", tag = "auth", operation_id = "revokeSession",
     params(("id" = SessionId, Path)),
+    extensions(("x-fails" = json!(fails(["session"], [])))),
     responses((status = 204), (status = 404, description = "The caller has no such living session.")))]
 async fn delete_session(
     State(rest): State<Rest>,

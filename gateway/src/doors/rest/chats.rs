@@ -8,6 +8,7 @@ use http::StatusCode;
 use shared::{
     ChatId, UserId,
     chat::{AddMembers, ChatPage, ListChats, RenameGroup, StartDirectChat, StartGroup},
+    problem::Reason,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -16,6 +17,7 @@ use super::{
     accounts::AvatarForm,
     extract::{Json, PathId, Query},
     form::Form,
+    openapi::fails,
     wrapped::ChatAnswer,
 };
 use crate::{
@@ -55,6 +57,7 @@ async fn get_chats(
 /// A chat that the caller is in.
 #[utoipa::path(get, path = "/chats/{id}", tag = "chats", operation_id = "getChat",
     params(("id" = ChatId, Path)),
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft])))),
     responses((status = 200, body = ChatAnswer), (status = 403, description = "The caller has left this chat."),
         (status = 404, description = "The caller knows no such chat.")))]
 async fn get_chat(
@@ -68,6 +71,7 @@ async fn get_chat(
 /// Rename a group.
 #[utoipa::path(put, path = "/chats/{id}", tag = "chats", operation_id = "renameGroup",
     params(("id" = ChatId, Path)), request_body = RenameGroup,
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft, Reason::OnlyInGroups, Reason::NotAdmin])))),
     responses((status = 200, body = ChatAnswer),
         (status = 403, description = "The caller is neither owner nor admin, has left it, or it is a direct chat."),
         (status = 404, description = "The caller knows no such chat.")))]
@@ -86,6 +90,7 @@ async fn put_chat(
 #[utoipa::path(patch, path = "/chats/{id}/avatar", tag = "chats", operation_id = "changeGroupPicture",
     params(("id" = ChatId, Path)),
     request_body(content = AvatarForm, content_type = "multipart/form-data"),
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft, Reason::OnlyInGroups, Reason::NotAdmin, Reason::Busy])))),
     responses((status = 200, body = ChatAnswer),
         (status = 400, description = "No image, a damaged one, or more pixels than we take."),
         (status = 403, description = "The caller is neither owner nor admin, has left it, or it is a direct chat."),
@@ -110,6 +115,7 @@ async fn patch_chat_avatar(
 /// Delete a group, for everybody.
 #[utoipa::path(delete, path = "/chats/{id}", tag = "chats", operation_id = "deleteGroup",
     params(("id" = ChatId, Path)),
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft, Reason::OnlyInGroups, Reason::NotOwner])))),
     responses((status = 204),
         (status = 403, description = "The caller is not the owner, has left it, or it is a direct chat."),
         (status = 404, description = "The caller knows no such chat.")))]
@@ -125,6 +131,7 @@ async fn delete_chat(
 /// Add people to a group.
 #[utoipa::path(post, path = "/chats/{id}/participants", tag = "chats", operation_id = "addMembers",
     params(("id" = ChatId, Path)), request_body = AddMembers,
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft, Reason::OnlyInGroups, Reason::NotAdmin, Reason::NotOwner, Reason::AlreadyMember, Reason::GroupFull])))),
     responses((status = 201, body = ChatAnswer),
         (status = 403, description = "The caller is neither owner nor admin, has left it, or it is a direct chat."),
         (status = 404, description = "The caller knows no such chat."),
@@ -142,6 +149,7 @@ async fn post_participants(
 /// Remove somebody from a group.
 #[utoipa::path(delete, path = "/chats/{id}/participants/{userId}", tag = "chats", operation_id = "removeMember",
     params(("id" = ChatId, Path), ("userId" = UserId, Path)),
+    extensions(("x-fails" = json!(fails(["chat", "member"], [Reason::ChatLeft, Reason::OnlyInGroups, Reason::NotAdmin, Reason::OwnerStays])))),
     responses((status = 200, body = ChatAnswer),
         (status = 403, description = "The caller is neither owner nor admin, has left it, it is a direct chat, or that is the owner."),
         (status = 404, description = "The caller knows no such chat, or nobody in it has this id.")))]
@@ -157,6 +165,7 @@ async fn delete_participant(
 /// Leave a group. An owner passes it on to the admin, or else the member, who has been there longest.
 #[utoipa::path(post, path = "/chats/{id}/leave", tag = "chats", operation_id = "leaveGroup",
     params(("id" = ChatId, Path)),
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft, Reason::OnlyInGroups])))),
     responses((status = 204), (status = 403, description = "The caller has left it before, or it is a direct chat."),
         (status = 404, description = "The caller knows no such chat.")))]
 async fn post_leave(
@@ -170,7 +179,8 @@ async fn post_leave(
 
 /// A group by its readable address.
 #[utoipa::path(get, path = "/chats/slug/{slug}", tag = "chats", operation_id = "getChatBySlug",
-    params(("slug" = String, Path)),
+    params(("slug" = String, Path, example = "tea-party-x7k2m9")),
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft])))),
     responses((status = 200, body = ChatAnswer), (status = 403, description = "The caller has left this chat."),
         (status = 404, description = "The caller knows no such chat.")))]
 async fn get_chat_by_slug(
@@ -184,6 +194,7 @@ async fn get_chat_by_slug(
 /// The chat with a contact.
 #[utoipa::path(post, path = "/chats/direct", tag = "chats", operation_id = "startDirectChat",
     request_body = StartDirectChat,
+    extensions(("x-fails" = json!(fails(["user"], [Reason::NotContacts])))),
     responses((status = 200, body = ChatAnswer, description = "It was there."),
         (status = 201, body = ChatAnswer, description = "It is new."),
         (status = 403, description = "They are not contacts."), (status = 404, description = "Nobody has this id.")))]

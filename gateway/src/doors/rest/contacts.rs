@@ -5,6 +5,7 @@ use http::StatusCode;
 use shared::{
     ContactId,
     contact::{BlockState, ContactRequests, Contacts, RequestContact},
+    problem::Reason,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::{
     Rest,
     extract::{Json, PathId},
+    openapi::fails,
     wrapped::{ContactAnswer, RequestAnswer},
 };
 use crate::{
@@ -50,6 +52,7 @@ async fn get_pending(State(rest): State<Rest>, caller: Caller) -> Result<Answer<
 /// Ask somebody to become a contact.
 #[utoipa::path(post, path = "/contacts/request", tag = "contacts", operation_id = "requestContact",
     request_body = RequestContact,
+    extensions(("x-fails" = json!(fails(["user"], [Reason::Unreachable, Reason::AlreadyContacts, Reason::RequestPending])))),
     responses((status = 201, body = RequestAnswer), (status = 403, description = "One of them has blocked the other."),
         (status = 404, description = "Nobody has this id."),
         (status = 409, description = "They are contacts already, or a request waits for an answer.")))]
@@ -67,6 +70,7 @@ async fn post_request(
 /// The same as `POST /contacts/request`.
 #[utoipa::path(post, path = "/contacts", tag = "contacts", operation_id = "requestContactFromProfile",
     request_body = RequestContact,
+    extensions(("x-fails" = json!(fails(["user"], [Reason::Unreachable, Reason::AlreadyContacts, Reason::RequestPending])))),
     responses((status = 201, body = RequestAnswer), (status = 403, description = "One of them has blocked the other."),
         (status = 404, description = "Nobody has this id."),
         (status = 409, description = "They are contacts already, or a request waits for an answer.")))]
@@ -81,6 +85,7 @@ async fn post_contacts(
 /// Accept a request.
 #[utoipa::path(post, path = "/contacts/{id}/accept", tag = "contacts", operation_id = "acceptContact",
     params(("id" = ContactId, Path)),
+    extensions(("x-fails" = json!(fails(["request"], [Reason::OwnRequest])))),
     responses((status = 200, body = ContactAnswer), (status = 403, description = "The caller sent this request."),
         (status = 404, description = "There is no such request for the caller.")))]
 async fn post_accept(
@@ -94,6 +99,7 @@ async fn post_accept(
 /// The same as `POST /contacts/{id}/accept`.
 #[utoipa::path(put, path = "/contacts/{id}/accept", tag = "contacts", operation_id = "acceptContactByPut",
     params(("id" = ContactId, Path)),
+    extensions(("x-fails" = json!(fails(["request"], [Reason::OwnRequest])))),
     responses((status = 200, body = ContactAnswer), (status = 403, description = "The caller sent this request."),
         (status = 404, description = "There is no such request for the caller.")))]
 async fn put_accept(
@@ -107,6 +113,7 @@ async fn put_accept(
 /// Reject a request, or withdraw one's own.
 #[utoipa::path(post, path = "/contacts/{id}/reject", tag = "contacts", operation_id = "rejectContact",
     params(("id" = ContactId, Path)),
+    extensions(("x-fails" = json!(fails(["request"], [Reason::AlreadyContacts])))),
     responses((status = 200, body = RequestAnswer), (status = 404, description = "There is no such request."),
         (status = 409, description = "It has been accepted already.")))]
 async fn post_reject(
@@ -120,6 +127,7 @@ async fn post_reject(
 /// The same as `POST /contacts/{id}/reject`.
 #[utoipa::path(put, path = "/contacts/{id}/reject", tag = "contacts", operation_id = "rejectContactByPut",
     params(("id" = ContactId, Path)),
+    extensions(("x-fails" = json!(fails(["request"], [Reason::AlreadyContacts])))),
     responses((status = 200, body = RequestAnswer), (status = 404, description = "There is no such request."),
         (status = 409, description = "It has been accepted already.")))]
 async fn put_reject(
@@ -133,6 +141,7 @@ async fn put_reject(
 /// Stop being contacts, on both sides. The chat stays readable.
 #[utoipa::path(delete, path = "/contacts/{id}", tag = "contacts", operation_id = "removeContact",
     params(("id" = Uuid, Path, description = "The relation, the other person, or the direct chat with them.")),
+    extensions(("x-fails" = json!(fails(["contact"], [])))),
     responses((status = 204), (status = 404, description = "The caller has no such contact.")))]
 async fn delete_contact(
     State(rest): State<Rest>,
@@ -146,6 +155,7 @@ async fn delete_contact(
 /// Be left alone by somebody: no presence, no requests, no direct messages. They are not told.
 #[utoipa::path(post, path = "/contacts/{id}/block", tag = "contacts", operation_id = "blockContact",
     params(("id" = Uuid, Path, description = "The relation, the other person, or the direct chat with them.")),
+    extensions(("x-fails" = json!(fails(["user"], [])))),
     responses((status = 200, body = BlockState), (status = 404, description = "Nobody has this id.")))]
 async fn post_block(
     State(rest): State<Rest>,
@@ -158,6 +168,7 @@ async fn post_block(
 /// Undo a block. Contacts are contacts again.
 #[utoipa::path(delete, path = "/contacts/{id}/block", tag = "contacts", operation_id = "unblockContact",
     params(("id" = Uuid, Path, description = "The relation, the other person, or the direct chat with them.")),
+    extensions(("x-fails" = json!(fails(["user"], [])))),
     responses((status = 200, body = BlockState), (status = 404, description = "Nobody has this id.")))]
 async fn delete_block(
     State(rest): State<Rest>,

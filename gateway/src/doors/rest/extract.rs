@@ -100,9 +100,7 @@ impl<T: DeserializeOwned> FromRequest<Rest> for Json<T> {
         if bytes.is_empty() {
             return Err(Error::invalid("body", "is required"));
         }
-        is_json
-            .then_some(())
-            .ok_or_else(|| Error::Unsupported("Please send JSON (Content-Type: application/json).".into()))?;
+        is_json.then_some(()).ok_or_else(no_json)?;
         from_json(&bytes).map(Self)
     }
 }
@@ -117,12 +115,10 @@ impl<T: DeserializeOwned + Default> FromRequest<Rest> for OptionalJson<T> {
     async fn from_request(request: Request, _: &Rest) -> Result<Self> {
         let is_json = is_json(request.headers())?;
         let bytes = read(request).await?;
-        if bytes.is_empty() {
+        if bytes.is_empty() || *bytes == *b"null" {
             return Ok(Self(T::default()));
         }
-        is_json
-            .then_some(())
-            .ok_or_else(|| Error::Unsupported("Please send JSON (Content-Type: application/json).".into()))?;
+        is_json.then_some(()).ok_or_else(no_json)?;
         from_json(&bytes).map(Self)
     }
 }
@@ -149,7 +145,6 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
 }
 
 async fn read(request: Request) -> Result<Bytes> {
-    let too_large = || Error::TooLarge("The body must not be larger than 1 MB.".into());
     if announced(request.headers()).is_some_and(|length| length > JSON_LIMIT as u64) {
         return Err(too_large());
     }
@@ -160,6 +155,14 @@ async fn read(request: Request) -> Result<Bytes> {
         Ok(Err(_)) => Err(Error::invalid("body", "ended before it was complete")),
         Err(_) => Err(Error::invalid("body", "did not arrive in time")),
     }
+}
+
+pub(super) fn too_large() -> Error {
+    Error::TooLarge("The body must not be larger than 1 MB.".into())
+}
+
+pub(super) fn no_json() -> Error {
+    Error::Unsupported("Please send JSON (Content-Type: application/json).".into())
 }
 
 /// What stands behind the question mark.

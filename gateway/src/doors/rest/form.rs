@@ -56,9 +56,9 @@ impl<const FILES: usize> FromRequest<Rest> for Form<FILES> {
             return Err(too_large());
         }
         let request = request.map(|body| Body::new(Limited::new(body, limit)));
-        let fields = Multipart::from_request(request, rest).await.map_err(|_| {
-            Error::Unsupported("Please send a form (Content-Type: multipart/form-data).".into())
-        })?;
+        let fields = Multipart::from_request(request, rest)
+            .await
+            .map_err(|_| no_form())?;
         Ok(Self {
             fields,
             announced,
@@ -171,6 +171,10 @@ async fn in_time<T>(
     })
 }
 
-fn too_large() -> Error {
+pub(super) fn too_large() -> Error {
     Error::TooLarge("The image must not be larger than 10 MiB.".into())
+}
+
+pub(super) fn no_form() -> Error {
+    Error::Unsupported("Please send a form (Content-Type: multipart/form-data).".into())
 }

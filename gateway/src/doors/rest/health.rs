@@ -19,7 +19,7 @@ pub fn router() -> OpenApiRouter<Rest> {
 }
 
 /// How things are; always 200 while the process lives.
-#[utoipa::path(get, path = "/health", tag = "health", security(()), responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/health", tag = "health", operation_id = "getHealth", security(()), responses((status = 200, body = Health)))]
 async fn get_health(State(rest): State<Rest>) -> Answer<Health> {
     let checks = checks(&rest).await;
     Answer(Health {
@@ -35,7 +35,7 @@ async fn get_health(State(rest): State<Rest>) -> Answer<Health> {
 }
 
 /// Does this process do anything at all? Restart it if not.
-#[utoipa::path(get, path = "/health/live", tag = "health", security(()), responses((status = 200, body = Live)))]
+#[utoipa::path(get, path = "/health/live", tag = "health", operation_id = "isAlive", security(()), responses((status = 200, body = Live)))]
 async fn get_live(State(rest): State<Rest>) -> Answer<Live> {
     Answer(Live {
         status: Condition::Ok,
@@ -45,7 +45,7 @@ async fn get_live(State(rest): State<Rest>) -> Answer<Live> {
 }
 
 /// May this replica be sent work? Not while it leaves, and not without its database.
-#[utoipa::path(get, path = "/health/ready", tag = "health", security(()),
+#[utoipa::path(get, path = "/health/ready", tag = "health", operation_id = "isReady", security(()),
     responses((status = 200, body = Ready), (status = 503, body = Ready)))]
 async fn get_ready(State(rest): State<Rest>) -> (StatusCode, Answer<Ready>) {
     let checks = checks(&rest).await;
@@ -68,7 +68,7 @@ async fn get_ready(State(rest): State<Rest>) -> (StatusCode, Answer<Ready>) {
 }
 
 /// Each service behind, in words.
-#[utoipa::path(get, path = "/health/detailed", tag = "health", security(()),
+#[utoipa::path(get, path = "/health/detailed", tag = "health", operation_id = "getHealthInDetail", security(()),
     responses((status = 200, body = Detailed), (status = 503, body = Detailed)))]
 async fn get_detailed(State(rest): State<Rest>) -> (StatusCode, Answer<Detailed>) {
     let checks = checks(&rest).await;

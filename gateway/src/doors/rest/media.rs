@@ -8,11 +8,11 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
-use shared::{AttachmentId, media::Attachment};
+use shared::{AttachmentId, media::Attachment, problem::Reason};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Rest, extract::PathId, form::Form, range, wrapped::AttachmentAnswer};
+use super::{Rest, extract::PathId, form::Form, openapi::fails, range, wrapped::AttachmentAnswer};
 use crate::{
     error::{Error, Result},
     features::{
@@ -58,11 +58,23 @@ struct ImagesForm {
 
 /// What was uploaded: the first image bare and as `attachment`, and all of them.
 #[derive(Debug, Serialize, ToSchema)]
-struct UploadAnswer {
+pub(super) struct UploadAnswer {
     #[serde(flatten)]
     bare: Attachment,
     attachment: Attachment,
     attachments: Vec<Attachment>,
+}
+
+impl UploadAnswer {
+    /// Nothing, if there is no image.
+    pub(super) fn of(attachments: Vec<Attachment>) -> Option<Self> {
+        let first = attachments.first()?.clone();
+        Some(Self {
+            bare: first.clone(),
+            attachment: first,
+            attachments,
+        })
+    }
 }
 
 /// Upload images for a message.
@@ -72,6 +84,7 @@ struct UploadAnswer {
 /// and is forgotten after a day if none does.
 #[utoipa::path(post, path = "/attachments/upload", tag = "media", operation_id = "uploadImages",
     request_body(content = ImagesForm, content_type = "multipart/form-data"),
+    extensions(("x-fails" = json!(fails([], [Reason::Busy])))),
     responses((status = 201, body = UploadAnswer),
         (status = 400, description = "No image, too many, a damaged one, more pixels than we take, or too long an animation."),
         (status = 413, description = "An image is larger than 10 MiB."),
@@ -87,20 +100,15 @@ async fn post_upload(
     while let Some(file) = form.next_file(&FIELDS).await? {
         upload.add(file.name.as_deref(), file.bytes).await?;
     }
-    let attachments = upload.finish().await?;
-    let first = attachments.first().cloned();
-    let first = first.ok_or_else(|| Error::invalid(FIELDS[0], "is required"))?;
-    let answer = UploadAnswer {
-        bare: first.clone(),
-        attachment: first,
-        attachments,
-    };
+    let answer = UploadAnswer::of(upload.finish().await?);
+    let answer = answer.ok_or_else(|| Error::invalid(FIELDS[0], "is required"))?;
     Ok((StatusCode::CREATED, Answer(answer)))
 }
 
 /// What is known of an uploaded image: for its uploader, and once it is in a message, for whoever may read that.
 #[utoipa::path(get, path = "/attachments/{id}", tag = "media", operation_id = "getAttachment",
     params(("id" = AttachmentId, Path)),
+    extensions(("x-fails" = json!(fails(["image"], [Reason::ChatLeft])))),
     responses((status = 200, body = AttachmentAnswer),
         (status = 403, description = "The caller has left the chat that it is in."),
         (status = 404, description = "The caller knows no such image.")))]
@@ -115,6 +123,7 @@ async fn get_attachment(
 /// Delete an uploaded image that is in no message.
 #[utoipa::path(delete, path = "/attachments/{id}", tag = "media", operation_id = "deleteAttachment",
     params(("id" = AttachmentId, Path)),
+    extensions(("x-fails" = json!(fails(["image"], [Reason::ChatLeft, Reason::NotUploader, Reason::AttachmentUsed])))),
     responses((status = 204),
         (status = 403, description = "Somebody else uploaded it, or the caller has left the chat that it is in."),
         (status = 404, description = "The caller knows no such image."),
@@ -132,8 +141,9 @@ async fn delete_attachment(
 ///
 /// What is kept under an address never changes. HEAD works, too, and so do `Range`, `If-Range` and `If-None-Match`.
 #[utoipa::path(get, path = "/media/{key}", tag = "media", operation_id = "getImage", security(()),
-    params(("key" = String, Path), ("Range" = Option<String>, Header, example = "bytes=0-1023"),
+    params(("key" = String, Path, example = "9hX2mQ7Lr0aVtY4nKc8wZApB3dEfGhJk.jpg"), ("Range" = Option<String>, Header, example = "bytes=0-1023"),
         ("If-Range" = Option<String>, Header), ("If-None-Match" = Option<String>, Header)),
+    extensions(("x-fails" = json!(fails(["image"], [])))),
     responses((status = 200, content_type = "image/*", description = "The image."),
         (status = 206, content_type = "image/*", description = "The part of it that was asked for."),
         (status = 304, description = "The client has it already."),

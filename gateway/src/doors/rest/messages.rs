@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use shared::{
     ChatId, MessageId,
     message::{EditMessage, MessagePage, React, ReactionRef, ReadHistory, SendMessage},
+    problem::Reason,
     text::ClientKey,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -17,6 +18,7 @@ use super::{
     Rest,
     extract::{Json, PathId, Query},
     flushed,
+    openapi::fails,
     wrapped::{MessageAnswer, ReactionAnswer},
 };
 use crate::{
@@ -47,6 +49,7 @@ pub(super) fn router() -> OpenApiRouter<Rest> {
 /// A page of messages, the oldest first: the newest, or those before `cursor`.
 #[utoipa::path(get, path = "/chats/{id}/messages", tag = "messages", operation_id = "readHistory",
     params(("id" = ChatId, Path), ReadHistory),
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft])))),
     responses((status = 200, body = MessagePage), (status = 403, description = "The caller has left this chat."),
         (status = 404, description = "The caller knows no such chat.")))]
 async fn get_messages(
@@ -62,6 +65,7 @@ async fn get_messages(
 #[utoipa::path(post, path = "/chats/{id}/messages", tag = "messages", operation_id = "sendMessage",
     params(("id" = ChatId, Path), ("Idempotency-Key" = Option<ClientKey>, Header)),
     request_body = SendMessage,
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft, Reason::NotContacts, Reason::Unreachable, Reason::ClientKeyReused, Reason::AttachmentUsed])))),
     responses((status = 201, body = MessageAnswer),
         (status = 200, body = MessageAnswer, description = "It had been sent before, with the same key."),
         (status = 403, description = "The caller has left this chat, or they are not contacts any more."),
@@ -101,6 +105,7 @@ async fn post_message(
 /// The same as `GET /chats/{id}/messages`: the id is that of the chat.
 #[utoipa::path(get, path = "/messages/{id}", tag = "messages", operation_id = "readHistoryByOldPath",
     params(("id" = ChatId, Path), ReadHistory),
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft])))),
     responses((status = 200, body = MessagePage), (status = 403, description = "The caller has left this chat."),
         (status = 404, description = "The caller knows no such chat.")))]
 async fn get_messages_of(
@@ -116,6 +121,7 @@ async fn get_messages_of(
 #[utoipa::path(post, path = "/messages/{id}", tag = "messages", operation_id = "sendMessageByOldPath",
     params(("id" = ChatId, Path), ("Idempotency-Key" = Option<ClientKey>, Header)),
     request_body = SendMessage,
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft, Reason::NotContacts, Reason::Unreachable, Reason::ClientKeyReused, Reason::AttachmentUsed])))),
     responses((status = 201, body = MessageAnswer),
         (status = 200, body = MessageAnswer, description = "It had been sent before, with the same key."),
         (status = 403, description = "The caller has left this chat, or they are not contacts any more."),
@@ -135,6 +141,7 @@ async fn post_message_to(
 #[utoipa::path(put, path = "/messages/{id}", tag = "messages", operation_id = "editMessage",
     params(("id" = MessageId, Path)),
     request_body = EditMessage,
+    extensions(("x-fails" = json!(fails(["message"], [Reason::ChatLeft, Reason::NotContacts, Reason::Unreachable, Reason::NotSender, Reason::MessageDeleted])))),
     responses((status = 200, body = MessageAnswer),
         (status = 403, description = "Somebody else sent it, the caller has left this chat, or they are not contacts any more."),
         (status = 404, description = "The caller knows no such message."),
@@ -151,6 +158,7 @@ async fn put_message(
 /// Take one's message back: what it said is destroyed.
 #[utoipa::path(delete, path = "/messages/{id}", tag = "messages", operation_id = "deleteMessage",
     params(("id" = MessageId, Path)),
+    extensions(("x-fails" = json!(fails(["message"], [Reason::ChatLeft, Reason::NotSender])))),
     responses((status = 204, description = "It is gone, perhaps since long."),
         (status = 403, description = "Somebody else sent it, or the caller has left this chat."),
         (status = 404, description = "The caller knows no such message.")))]
@@ -167,6 +175,7 @@ async fn delete_message(
 #[utoipa::path(post, path = "/messages/{id}/reactions", tag = "messages", operation_id = "addReaction",
     params(("id" = MessageId, Path)),
     request_body = React,
+    extensions(("x-fails" = json!(fails(["message"], [Reason::ChatLeft, Reason::NotContacts, Reason::Unreachable, Reason::MessageDeleted, Reason::SystemMessage, Reason::TooManyReactions])))),
     responses((status = 201, body = ReactionAnswer), (status = 200, body = ReactionAnswer, description = "It was there."),
         (status = 403, description = "The caller has left this chat, or they are not contacts any more."),
         (status = 404, description = "The caller knows no such message."),
@@ -189,7 +198,8 @@ async fn post_reaction(
 /// Take a reaction back. It is named by its id, by its emoji, or by the milliseconds of about when it was made: then the caller's
 /// only one on this message is meant, or else the nearest.
 #[utoipa::path(delete, path = "/messages/{id}/reactions/{reaction}", tag = "messages", operation_id = "removeReaction",
-    params(("id" = MessageId, Path), ("reaction" = String, Path)),
+    params(("id" = MessageId, Path), ("reaction" = String, Path, example = "019a0000-0000-7000-8000-000000004eac")),
+    extensions(("x-fails" = json!(fails(["message", "reaction"], [Reason::ChatLeft, Reason::NotYourReaction])))),
     responses((status = 204), (status = 403, description = "It is somebody else's, or the caller has left this chat."),
         (status = 404, description = "The caller knows no such message, or it has no such reaction.")))]
 async fn delete_reaction(
@@ -206,7 +216,8 @@ async fn delete_reaction(
 
 /// The same as `DELETE /messages/{id}/reactions/{reaction}`, for who knows the reaction's id.
 #[utoipa::path(delete, path = "/messages/reactions/{reaction}", tag = "messages", operation_id = "removeReactionByOldPath",
-    params(("reaction" = String, Path)),
+    params(("reaction" = String, Path, example = "019a0000-0000-7000-8000-000000004eac")),
+    extensions(("x-fails" = json!(fails(["reaction"], [Reason::ChatLeft, Reason::NotYourReaction])))),
     responses((status = 204), (status = 403, description = "It is somebody else's, or the caller has left this chat."),
         (status = 404, description = "The caller knows no such reaction.")))]
 async fn delete_reaction_anywhere(

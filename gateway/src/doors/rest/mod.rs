@@ -60,6 +60,5 @@ fn routes() -> OpenApiRouter<Rest> {
 }
 
 pub fn router(rest: Rest) -> Router {
-    let (router, document) = routes().with_state(rest).split_for_parts();
-    router.merge(openapi::router(&openapi::finished(document)))
+    routes().with_state(rest).into()
 }

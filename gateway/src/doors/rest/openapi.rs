@@ -1,22 +1,28 @@
 //! The document of the REST interface, made from the routes themselves.
 
-use axum::{Router, routing::get};
-use http::header;
-use shared::problem::{Code, Problem};
+mod examples;
+mod failures;
+
+use serde_json::Value;
+use shared::{health::State, problem::Problem};
 use utoipa::{
     OpenApi,
     openapi::{
-        ContentBuilder, Ref, RefOr, Response, ResponseBuilder,
-        path::{Operation, PathItem},
+        Components, Content, RefOr, Response, Schema,
+        path::{Operation, Parameter, ParameterBuilder, PathItem},
+        request_body::RequestBody,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
+
+pub(super) use self::failures::fails;
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Messenger",
-        description = "Accounts, chats and messages. Every failure has a body of the schema `Problem`.",
+        description = "Accounts, chats and messages. Every failure has a body of the schema `Problem`, and every answer says in \
+            `X-Request-Id` under which id the logs know it. What is told live over Socket.IO is in [`/realtime.json`](/realtime.json).",
         license(name = "MIT", identifier = "MIT"),
     ),
     servers((url = "/", description = "This server")),
@@ -39,12 +45,9 @@ pub(super) fn base() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-/// The whole document: the routes, with what can go wrong at each of them.
+/// The whole document: the routes, with what can go wrong at each of them, and examples.
 pub fn document() -> utoipa::openapi::OpenApi {
-    finished(super::routes().into_openapi())
-}
-
-pub(super) fn finished(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let mut document = super::routes().into_openapi();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
@@ -54,12 +57,17 @@ pub(super) fn finished(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("accessToken", SecurityScheme::Http(bearer.build()));
     for (path, item) in &mut document.paths.paths {
-        // A probe takes no input, needs nobody, and answers whatever happens.
-        if path.contains("/health") {
-            continue;
-        }
         for operation in operations(item) {
-            document_failures(operation);
+            if path.starts_with("/api/health") {
+                // The same handler as without `/api`; ids are given once.
+                operation.operation_id = operation.operation_id.take().map(|id| format!("{id}UnderApi"));
+            }
+            name_parameters(operation);
+            // A probe takes no input, needs nobody, and answers whatever happens.
+            if !path.contains("/health") {
+                failures::document(path, operation, components);
+            }
+            show_bodies(operation, components);
         }
     }
     document
@@ -78,58 +86,76 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
-fn document_failures(operation: &mut Operation) {
-    let is_public = operation.security.as_ref().is_some_and(|schemes| {
-        schemes
-            .iter()
-            .any(|scheme| *scheme == utoipa::openapi::security::SecurityRequirement::default())
-    });
-    let mut codes = vec![
-        Code::ValidationError,
-        Code::RateLimitExceeded,
-        Code::InternalError,
-        Code::ServiceUnavailable,
-    ];
-    if !is_public {
-        codes.push(Code::Unauthorized);
+fn parameters(operation: &Operation) -> impl Iterator<Item = &Parameter> {
+    operation.parameters.iter().flatten().filter_map(written_out)
+}
+
+fn body_of(operation: &Operation) -> Option<&RequestBody> {
+    operation.request_body.as_ref().and_then(written_out)
+}
+
+/// Only schemas are referred to; everything else stands where it is used.
+fn written_out<T>(part: &RefOr<T>) -> Option<&T> {
+    match part {
+        RefOr::T(part) => Some(part),
+        RefOr::Ref(_) => None,
     }
-    if operation.request_body.is_some() {
-        codes.extend([Code::PayloadTooLarge, Code::UnsupportedMediaType]);
-    }
-    let responses = &mut operation.responses.responses;
-    for code in codes {
-        responses
-            .entry(code.status().to_string())
-            .or_insert_with(|| RefOr::T(failure(code.title())));
-    }
-    // What a handler documented by its sentence alone has the same body.
-    for (status, response) in responses {
-        if let RefOr::T(response) = response
-            && status.starts_with(['4', '5'])
-            && response.content.is_empty()
+}
+
+/// Ids in paths are shown as those that the examples are about.
+fn name_parameters(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && let Some(id) = parameter.schema.as_ref().and_then(examples::id)
         {
-            *response = failure(&response.description);
+            *parameter = ParameterBuilder::from(parameter.clone())
+                .example(Some(id))
+                .build();
         }
     }
 }
 
-fn failure(description: &str) -> Response {
-    let body = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("Problem")))
-        .build();
-    ResponseBuilder::new()
-        .description(description)
-        .content("application/problem+json", body)
-        .build()
+/// Show what is asked and answered, and give each success a sentence.
+fn show_bodies(operation: &mut Operation, components: &Components) {
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        for content in body.content.values_mut() {
+            show(content, |schema| examples::asked(schema).map(|asked| asked.good));
+        }
+    }
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        let state = match status.starts_with('2') {
+            true => State::Ok,
+            false => State::Error,
+        };
+        for content in response.content.values_mut() {
+            show(content, |schema| examples::answered(schema, state));
+        }
+        if response.description.is_empty() {
+            response.description = sentence_for(response, components);
+        }
+    }
 }
 
-pub(super) fn router(document: &utoipa::openapi::OpenApi) -> Router {
-    let text: &'static str = document
-        .to_pretty_json()
-        .expect("the document can be written")
-        .leak();
-    Router::new().route(
-        "/openapi.json",
-        get(move || async move { ([(header::CONTENT_TYPE, "application/json")], text) }),
-    )
+fn show(content: &mut RefOr<Content>, example: impl FnOnce(&RefOr<Schema>) -> Option<Value>) {
+    if let RefOr::T(content) = content
+        && content.examples.is_empty()
+    {
+        content.example = content.schema.as_ref().and_then(example);
+    }
+}
+
+/// What its schema says of it.
+fn sentence_for(response: &Response, components: &Components) -> String {
+    let mut contents = response.content.values().filter_map(written_out);
+    let schema = contents.find_map(|content| match &content.schema {
+        Some(RefOr::Ref(reference)) => components.schemas.get(examples::name_of(reference)),
+        _ => None,
+    });
+    let description = match schema {
+        Some(RefOr::T(Schema::Object(object))) => object.description.clone(),
+        Some(RefOr::T(Schema::AllOf(all))) => all.description.clone(),
+        _ => None,
+    };
+    description.unwrap_or_else(|| "It is done.".to_owned())
 }

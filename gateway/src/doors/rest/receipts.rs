@@ -2,10 +2,10 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use shared::{ChatId, MessageId};
+use shared::{ChatId, MessageId, problem::Reason};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Rest, extract::PathId};
+use super::{Rest, extract::PathId, openapi::fails};
 use crate::{
     error::Result,
     features::{Caller, receipts::mark_read},
@@ -20,6 +20,7 @@ pub(super) fn router() -> OpenApiRouter<Rest> {
 /// Read a message, and with it everything before it in its chat.
 #[utoipa::path(post, path = "/messages/{id}/read", tag = "messages", operation_id = "readMessage",
     params(("id" = MessageId, Path)),
+    extensions(("x-fails" = json!(fails(["message"], [Reason::ChatLeft])))),
     responses((status = 204), (status = 403, description = "The caller has left this chat."),
         (status = 404, description = "The caller knows no such message.")))]
 async fn post_message_read(
@@ -34,6 +35,7 @@ async fn post_message_read(
 /// Read everything in a chat.
 #[utoipa::path(post, path = "/chats/{id}/read", tag = "messages", operation_id = "readChat",
     params(("id" = ChatId, Path)),
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft])))),
     responses((status = 204), (status = 403, description = "The caller has left this chat."),
         (status = 404, description = "The caller knows no such chat.")))]
 async fn post_chat_read(

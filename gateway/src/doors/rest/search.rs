@@ -3,11 +3,12 @@
 use axum::{Json as Answer, extract::State};
 use shared::{
     account::{FindPeople, PeopleFound},
+    problem::Reason,
     search::{FindMessages, MessagesFound},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Rest, extract::Query};
+use super::{Rest, extract::Query, openapi::fails};
 use crate::{
     error::Result,
     features::{
@@ -37,6 +38,7 @@ async fn get_people(
 /// Find messages in the caller's chats, the newest first.
 #[utoipa::path(get, path = "/messages/search", tag = "messages", operation_id = "findMessages",
     params(FindMessages),
+    extensions(("x-fails" = json!(fails(["chat"], [Reason::ChatLeft])))),
     responses((status = 200, body = MessagesFound), (status = 403, description = "The caller has left this chat."),
         (status = 404, description = "The caller knows no such chat.")))]
 async fn get_messages(

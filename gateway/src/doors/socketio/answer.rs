@@ -1,12 +1,21 @@
 //! What a socket hears of what it asked: an acknowledgement if it wants one, and the events of the contract (3.5, 3.6).
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{
-    Map, Value, json,
+    Value,
     value::{RawValue, to_raw_value},
 };
-use shared::{ChatId, MessageId, command::Reply, problem::Problem, topic::Seq};
+use shared::{
+    ChatId, MessageId,
+    command::Reply,
+    message::Message,
+    problem::{Code, Problem, Reason},
+    topic::Seq,
+};
+use utoipa::ToSchema;
 
 use super::names;
 use crate::error::{Error, Result};
@@ -23,25 +32,36 @@ pub struct Answer {
     pub behind: Option<(ChatId, Seq)>,
 }
 
-/// Fields that say what a command is about.
-const NAMED: [&str; 4] = ["chatId", "messageId", "reactionId", "clientMessageId"];
+/// What is longer is no id, and no key that we take.
 const LONGEST: usize = 128;
 
 /// What a command named, so that the answer can say it again: who asks for several things at once has to tell the answers apart.
-#[derive(Debug, Default)]
-struct Named(Map<String, Value>);
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Named {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reaction_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_message_id: Option<String>,
+}
 
 impl Named {
     fn of(payload: &str) -> Self {
-        let Ok(Value::Object(fields)) = serde_json::from_str(payload) else {
-            return Self::default();
+        let fields: Value = serde_json::from_str(payload).unwrap_or_default();
+        let named = |field: &str| {
+            let id = fields.get(field)?.as_str().filter(|id| id.len() <= LONGEST)?;
+            Some(id.to_owned())
         };
-        let named = fields
-            .into_iter()
-            .filter(|(name, _)| NAMED.contains(&name.as_str()))
-            // What is longer is no id, and no key that we take.
-            .filter(|(_, id)| id.as_str().is_some_and(|id| id.len() <= LONGEST));
-        Self(named.collect())
+        Self {
+            chat_id: named("chatId"),
+            message_id: named("messageId"),
+            reaction_id: named("reactionId"),
+            client_message_id: named("clientMessageId"),
+        }
     }
 }
 
@@ -54,53 +74,98 @@ struct Said<T> {
     said: T,
 }
 
-#[derive(Serialize)]
+/// It is done.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Done {
+    #[serde(flatten)]
+    pub named: Named,
+    pub timestamp: DateTime<Utc>,
+}
+
+impl Done {
+    pub fn of(payload: &str, timestamp: DateTime<Utc>) -> Self {
+        Self {
+            named: Named::of(payload),
+            timestamp,
+        }
+    }
+}
+
+/// The message is sent.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Sent<'a> {
-    message_id: MessageId,
-    chat_id: ChatId,
-    timestamp: DateTime<Utc>,
-    message: &'a RawValue,
+pub struct Sent {
+    pub message_id: MessageId,
+    pub chat_id: ChatId,
+    pub timestamp: DateTime<Utc>,
+    #[schema(value_type = Message)]
+    pub message: Box<RawValue>,
+}
+
+impl Sent {
+    pub fn of(message: &Message) -> Result<Self> {
+        Ok(Self {
+            message_id: message.id,
+            chat_id: message.chat_id,
+            timestamp: message.created_at,
+            message: to_raw_value(message).map_err(Error::internal)?,
+        })
+    }
+}
+
+/// It is not done.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    #[serde(flatten)]
+    pub named: Named,
+    /// A sentence to show to a person.
+    pub error: Cow<'static, str>,
+    /// The same sentence.
+    pub message: Cow<'static, str>,
+    pub code: Code,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Seconds until it is worth trying again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+    /// The name of the command, where the name of the answer does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+}
+
+impl Refused {
+    pub fn of(name: &str, payload: &str, problem: &Problem) -> Self {
+        // Long enough for every name that we know.
+        let event = (names::answers(name).failure == "error").then(|| name.chars().take(64).collect());
+        Self {
+            named: Named::of(payload),
+            error: problem.error.clone(),
+            message: problem.message.clone(),
+            code: problem.code,
+            reason: problem.reason,
+            retry_after: problem.retry_after,
+            event,
+        }
+    }
 }
 
 pub fn success(name: &str, payload: &str, reply: &Reply, now: DateTime<Utc>) -> Result<Answer> {
     match reply {
         Reply::Sent(message) => {
-            let sent = Sent {
-                message_id: message.id,
-                chat_id: message.chat_id,
-                timestamp: message.created_at,
-                message: &to_raw_value(message).map_err(Error::internal)?,
-            };
             let behind = Some((message.chat_id, message.seq));
-            answer(true, Some("message:sent"), sent, behind)
+            answer(true, names::answers(name).success, Sent::of(message)?, behind)
         }
         Reply::Done => {
-            let mut said = Named::of(payload).0;
-            said.insert("timestamp".to_owned(), json!(now));
-            answer(true, names::answers(name).success, said, None)
+            let done = Done::of(payload, now);
+            answer(true, names::answers(name).success, done, None)
         }
     }
 }
 
 pub fn failure(name: &str, payload: &str, problem: &Problem) -> Result<Answer> {
-    let event = names::answers(name).failure;
-    let mut said = Named::of(payload).0;
-    said.insert("error".to_owned(), json!(problem.message));
-    said.insert("message".to_owned(), json!(problem.message));
-    said.insert("code".to_owned(), json!(problem.code));
-    if let Some(reason) = problem.reason {
-        said.insert("reason".to_owned(), json!(reason));
-    }
-    if let Some(seconds) = problem.retry_after {
-        said.insert("retryAfter".to_owned(), json!(seconds));
-    }
-    if event == "error" {
-        // Long enough for every name that we know.
-        let name: String = name.chars().take(64).collect();
-        said.insert("event".to_owned(), json!(name));
-    }
-    answer(false, Some(event), said, None)
+    let refused = Refused::of(name, payload, problem);
+    answer(false, Some(names::answers(name).failure), refused, None)
 }
 
 fn answer(

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use shared::problem::Reason;
 use socketioxide::extract::{SocketRef, State, TryData};
 use tracing::{debug, warn};
+use utoipa::ToSchema;
 
 use super::{Door, socket};
 use crate::{
@@ -21,11 +22,14 @@ use crate::{
 };
 
 /// What a client says of itself.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Hello {
+    /// The `accessToken` of registering, logging in or refreshing.
+    #[schema(value_type = String)]
     token: serde_json::Value,
     /// The last place that it saw of each chat, if it wants exactly what it has missed since.
+    #[schema(value_type = Option<std::collections::HashMap<String, i64>>)]
     positions: serde_json::Value,
 }
 

@@ -1,6 +1,7 @@
 //! Socket.IO: the existing client's live connection (contract, chapter 3).
 
 mod answer;
+pub mod document;
 mod frame;
 mod handshake;
 mod hold;
@@ -8,6 +9,7 @@ mod incoming;
 mod lines;
 mod names;
 mod outlet;
+mod own;
 mod pen;
 mod recent;
 mod socket;

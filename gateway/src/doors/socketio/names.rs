@@ -10,20 +10,60 @@ use shared::{
     message::{EditMessage, React, ReactionRef},
     topic::Topic,
 };
+use utoipa::ToSchema;
 
 use crate::{doors::json::from_json, error::Result, fanout::Delivery};
+
+/// What a socket is told of its own connection.
+pub const OPENED: &str = "connection:success";
+pub const RESYNC: &str = "resync";
+pub const LEAVING: &str = "server:shutdown";
+
+/// Under which names sockets are told of events of this kind; none, if these are not for them.
+pub fn of(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::AnswerFlushed | Kind::LineBroke | Kind::SessionEnded => &[],
+        Kind::ChatDeleted => &["chat:deleted"],
+        Kind::ChatRead => &["chat:read"],
+        Kind::ChatStarted => &["chat:created"],
+        Kind::ChatUpdated => &["chat:updated"],
+        Kind::ContactAccepted => &["contact:accepted"],
+        Kind::ContactEnded => &["contact:removed"],
+        Kind::ContactRequested => &["contact:request"],
+        Kind::ContactRequestRejected => &["contact:rejected"],
+        Kind::MemberJoined => &["chat:participant_added"],
+        Kind::MemberLeft => &["chat:participant_removed"],
+        Kind::MessageDeleted => &["message:deleted"],
+        Kind::MessageEdited => &["message:edited"],
+        Kind::MessageSent => &["message:new"],
+        Kind::MessagesDelivered => &["message:delivered"],
+        Kind::MessagesRead => &["message:read"],
+        Kind::ProfileUpdated => &["user:profile:update"],
+        Kind::ReactionAdded => &["reaction:added"],
+        Kind::ReactionRemoved => &["reaction:removed"],
+        // The client listens to one, older ones to the other.
+        Kind::StatusChanged => &["user:status", "user.status"],
+        Kind::TypingStarted => &["typing:start"],
+        Kind::TypingStopped => &["typing:stop"],
+    }
+}
+
+/// Is the body of such events a list, of which each element is told as an event of its own?
+pub fn is_list(kind: Kind) -> bool {
+    matches!(kind, Kind::MessagesDelivered | Kind::MessagesRead)
+}
 
 /// The name under which everybody who hears an event hears it, in the same words; nothing if that depends on who it is.
 pub fn for_all(delivery: &Delivery) -> Option<&'static str> {
     match delivery.kind? {
-        Kind::ChatUpdated => Some("chat:updated"),
-        Kind::MemberJoined => Some("chat:participant_added"),
-        Kind::MemberLeft => Some("chat:participant_removed"),
-        Kind::MessageDeleted => Some("message:deleted"),
-        Kind::MessageEdited => Some("message:edited"),
-        Kind::MessageSent => Some("message:new"),
-        Kind::ReactionAdded => Some("reaction:added"),
-        Kind::ReactionRemoved => Some("reaction:removed"),
+        kind @ (Kind::ChatUpdated
+        | Kind::MemberJoined
+        | Kind::MemberLeft
+        | Kind::MessageDeleted
+        | Kind::MessageEdited
+        | Kind::MessageSent
+        | Kind::ReactionAdded
+        | Kind::ReactionRemoved) => of(kind).first().copied(),
         _ => None,
     }
 }
@@ -33,40 +73,19 @@ pub fn told(delivery: &Delivery, me: UserId) -> Vec<(&'static str, &RawValue)> {
     let Some(kind) = delivery.kind else {
         return Vec::new();
     };
-    let json = delivery.json();
-    if let Some(name) = for_all(delivery) {
-        return vec![(name, json)];
-    }
-    let names: &[&str] = match kind {
-        Kind::ChatUpdated
-        | Kind::MemberJoined
-        | Kind::MemberLeft
-        | Kind::MessageDeleted
-        | Kind::MessageEdited
-        | Kind::MessageSent
-        | Kind::ReactionAdded
-        | Kind::ReactionRemoved => &[],
-        Kind::AnswerFlushed | Kind::LineBroke | Kind::SessionEnded => &[],
+    let is_told = match kind {
         // Each member is told personally, too; whoever listens to the chat would hear it twice.
-        Kind::ChatDeleted if matches!(delivery.topic(), Topic::Chat(_)) => &[],
-        Kind::ChatDeleted => &["chat:deleted"],
-        Kind::ChatRead => &["chat:read"],
-        Kind::ChatStarted => &["chat:created"],
-        Kind::ContactAccepted => &["contact:accepted"],
-        Kind::ContactEnded => &["contact:removed"],
-        Kind::ContactRequested if is_about(delivery, "requestedBy", me) => &[],
-        Kind::ContactRequested => &["contact:request"],
-        Kind::ContactRequestRejected => &["contact:rejected"],
-        Kind::MessagesDelivered => return each("message:delivered", json),
-        Kind::MessagesRead => return each("message:read", json),
-        Kind::ProfileUpdated => &["user:profile:update"],
-        // The client listens to one, older ones to the other.
-        Kind::StatusChanged => &["user:status", "user.status"],
-        Kind::TypingStarted | Kind::TypingStopped if is_about(delivery, "userId", me) => &[],
-        Kind::TypingStarted => &["typing:start"],
-        Kind::TypingStopped => &["typing:stop"],
+        Kind::ChatDeleted => matches!(delivery.topic(), Topic::User(_)),
+        Kind::ContactRequested => !is_about(delivery, "requestedBy", me),
+        Kind::TypingStarted | Kind::TypingStopped => !is_about(delivery, "userId", me),
+        _ => true,
     };
-    names.iter().map(|name| (*name, json)).collect()
+    let (json, names) = (delivery.json(), of(kind));
+    match (is_told, is_list(kind)) {
+        (false, _) => Vec::new(),
+        (true, false) => names.iter().map(|name| (*name, json)).collect(),
+        (true, true) => names.iter().flat_map(|name| each(name, json)).collect(),
+    }
 }
 
 /// One event for each element of a list.
@@ -120,12 +139,6 @@ fn message_and<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<(shared::
 
 /// One message, or several of a chat.
 fn read(bytes: &[u8]) -> Result<Command> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Several {
-        #[serde(default)]
-        message_ids: Option<Vec<shared::MessageId>>,
-    }
     let several: Several = from_json(bytes)?;
     match several.message_ids {
         Some(messages) => Ok(Command::MarkRead(messages)),
@@ -133,15 +146,28 @@ fn read(bytes: &[u8]) -> Result<Command> {
     }
 }
 
-#[derive(Deserialize)]
-struct OfStatus {
+/// The messages that a command is about.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Several {
+    #[serde(default)]
+    message_ids: Option<Vec<shared::MessageId>>,
+}
+
+/// How somebody wants to be shown.
+#[derive(Deserialize, ToSchema)]
+pub struct OfStatus {
     status: Status,
 }
 
-#[derive(Deserialize)]
+/// The reaction that a command is about.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct OfReaction {
+pub struct OfReaction {
+    /// May only be left out where the reaction is named by its id.
     message_id: Option<shared::MessageId>,
+    /// Its id, its emoji, or the milliseconds of about when it was made.
+    #[schema(value_type = String)]
     reaction_id: ReactionRef,
 }
 
@@ -169,27 +195,28 @@ pub fn answers(name: &str) -> Answers {
     Answers { success, failure }
 }
 
+/// Every event that a client may send.
+pub const ASKED: [&str; 15] = [
+    "chat:join",
+    "chat:leave",
+    "chat:mark-all-read",
+    "message:delete",
+    "message:delivered",
+    "message:edit",
+    "message:mark-read",
+    "message:read",
+    "message:send",
+    "presence:heartbeat",
+    "presence:update",
+    "reaction:add",
+    "reaction:remove",
+    "typing:start",
+    "typing:stop",
+];
+
 /// A command's name for metrics and logs: what somebody makes up is always the same.
 pub fn known(name: &str) -> &'static str {
-    const KNOWN: [&str; 16] = [
-        "chat:join",
-        "chat:leave",
-        "chat:mark-all-read",
-        "message:delete",
-        "message:delivered",
-        "message:edit",
-        "message:mark-read",
-        "message:read",
-        "message:send",
-        "presence:heartbeat",
-        "presence:update",
-        "reaction:add",
-        "reaction:remove",
-        "typing:start",
-        "typing:stop",
-        "other",
-    ];
-    KNOWN
+    ASKED
         .iter()
         .find(|known| **known == name)
         .copied()

@@ -7,7 +7,6 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use rand::Rng;
-use serde_json::json;
 use shared::{UserId, disconnect::Disconnect};
 use socketioxide::{
     extract::{SocketRef, State},
@@ -21,6 +20,7 @@ use super::{
     incoming::{self, Backlog, Incoming},
     names,
     outlet::{self, Ending, Item, Parting, SocketOutlet},
+    own::Leaving,
     pen::Pen,
     writer::{Ended, Writer},
 };
@@ -246,11 +246,8 @@ async fn leave_in_time(door: &Door) {
 }
 
 async fn say_goodbye(door: &Door, socket: &SocketRef) {
-    let goodbye = json!({
-        "message": "This server is restarting; another one takes over.",
-        "timestamp": door.live.backend.clock.now(),
-    });
-    let _ = socket.emit("server:shutdown", &goodbye);
+    let goodbye = Leaving::at(door.live.backend.clock.now());
+    let _ = socket.emit(names::LEAVING, &goodbye);
     tokio::time::sleep(FLUSH).await;
 }
 

@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
 use shared::{
     ChatId,
     event::{Kind, LineBroke},
@@ -18,6 +17,7 @@ use super::{
     incoming::Ack,
     names,
     outlet::{Ending, Item},
+    own::{Opened, Resync, Why},
     pen::Pen,
     recent::{Recent, UNCERTAIN},
 };
@@ -119,21 +119,19 @@ impl Writer {
 
     /// Say hello, and tell what was missed.
     async fn catch_up(&mut self, past: Past, wants_positions: bool) -> Result<(), Ended> {
-        let mut hello = json!({
-            "userId": self.caller.user,
-            "timestamp": self.live.backend.clock.now(),
-        });
-        if wants_positions {
-            hello["positions"] = json!(past.heard);
-        }
-        self.pen.event("connection:success", &hello).await?;
+        let opened = Opened {
+            user_id: self.caller.user,
+            timestamp: self.live.backend.clock.now(),
+            positions: wants_positions.then(|| past.heard.clone()),
+        };
+        self.pen.event(names::OPENED, &opened).await?;
         self.tell_messages(&past.undelivered).await?;
         for stretch in &past.missed {
             self.resume(*stretch).await?;
             self.put_aside();
         }
         for chat in &past.unknown {
-            self.ask_to_reload(*chat, "unknown_position").await?;
+            self.ask_to_reload(*chat, Why::UnknownPosition).await?;
         }
         self.flush().await?;
         self.told = past.heard.clone();
@@ -214,7 +212,7 @@ impl Writer {
     /// Tell event by event what a client has missed since the place it named.
     async fn resume(&mut self, stretch: Stretch) -> Result<(), Ended> {
         let Some(missed) = open::missed(&self.live.backend, &self.caller, stretch).await? else {
-            return self.ask_to_reload(stretch.chat, "too_far_back").await;
+            return self.ask_to_reload(stretch.chat, Why::TooFarBack).await;
         };
         for envelope in missed {
             let Some(delivery) = Delivery::new(Arc::new(envelope)) else {
@@ -225,10 +223,8 @@ impl Writer {
         Ok(())
     }
 
-    async fn ask_to_reload(&mut self, chat: ChatId, reason: &str) -> Result<(), Ended> {
-        self.pen
-            .event("resync", &json!({ "chatId": chat, "reason": reason }))
-            .await
+    async fn ask_to_reload(&mut self, chat_id: ChatId, reason: Why) -> Result<(), Ended> {
+        self.pen.event(names::RESYNC, &Resync { chat_id, reason }).await
     }
 
     /// Write what comes, until the socket ends.

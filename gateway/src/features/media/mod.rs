@@ -16,7 +16,7 @@ pub mod upload;
 pub use self::{
     admission::{Admission, FILE_BYTES, Place},
     darkroom::Darkroom,
-    drawing::{Kind, glimpse},
+    drawing::{Kind, Refused, glimpse},
     keep::{Kept, keep_thumbnail},
     store::{delete_of_message, of_messages},
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use shared::{MessageId, event::Event, problem::Reason, receipt::MessageDelivered};
+use shared::{MessageId, event::Event, message::DeliveryStatus, problem::Reason, receipt::MessageDelivered};
 use tracing::warn;
 
 use super::{Reached, TOLD, places_for, rules::Reach, store};
@@ -90,7 +90,7 @@ async fn deliver(mut tx: Tx, reached: &[Reached], now: DateTime<Utc>) -> Result<
                     chat_id: message.chat,
                     delivered_to: first,
                     user_id: first,
-                    status: "delivered",
+                    status: DeliveryStatus::Delivered,
                     delivered_at: now,
                 });
             }
