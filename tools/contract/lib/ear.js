@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { io as current } from "socket.io-client";
 import { io as oldest } from "socket.io-client-oldest";
 
+import { acknowledged, heard } from "./documents.js";
 import { addressOf } from "./servers.js";
 import { PATIENCE, show, until, within } from "./until.js";
 
@@ -41,6 +42,8 @@ export class Ear {
     /** @type {string[]} */
     this.refusals = [];
     this.connects = 0;
+    /** What came otherwise than openapi/realtime.json says. @type {string[]} */
+    this.undocumented = [];
     /** The engine's open packet. */
     this.opened = undefined;
     this.socket = CLIENTS[client](this.base, {
@@ -59,7 +62,13 @@ export class Ear {
     this.socket.onAny((name, ...args) => {
       // A copy: the library may hand the same object to several listeners.
       this.everything.push({ name, body: args[0], args, at: performance.now() });
+      this.note(heard(name, args));
     });
+  }
+
+  /** @param {string | undefined} difference */
+  note(difference) {
+    if (difference) this.undocumented.push(`${this.label}: ${difference}`);
   }
 
   /** Begin to connect. What was emitted before is sent in the moment of the connection, as the real client does it. */
@@ -141,9 +150,11 @@ export class Ear {
   }
 
   /** Emit, and wait for the server's ack. */
-  ask(name, ...args) {
-    const answer = new Promise((resolve) => this.socket.emit(name, ...args, resolve));
-    return within(answer, PATIENCE, `${this.label} should have got an ack for ${name} ${show(args)}; it heard ${this.summary()}`);
+  async ask(name, ...args) {
+    const answered = new Promise((resolve) => this.socket.emit(name, ...args, resolve));
+    const answer = await within(answered, PATIENCE, `${this.label} should have got an ack for ${name} ${show(args)}; it heard ${this.summary()}`);
+    this.note(acknowledged(name, answer));
+    return answer;
   }
 
   /**

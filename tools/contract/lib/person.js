@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import http from "node:http";
 
+import { answered } from "./documents.js";
 import { Ear } from "./ear.js";
 import { addressOf } from "./servers.js";
 import { pause, show } from "./until.js";
@@ -170,6 +171,8 @@ export async function request(base, method, path, { body, raw, expect, headers =
     outgoing.end(raw ?? text);
   });
   answer.body = parse(answer.raw);
+  const difference = answered(method, url, answer);
+  assert.equal(difference, undefined, `${who}: ${method} ${url}: not what openapi/gateway.json says`);
   const wanted = expect === undefined ? undefined : [expect].flat();
   const fine = wanted ? wanted.includes(answer.status) : answer.status >= 200 && answer.status < 300;
   assert.ok(

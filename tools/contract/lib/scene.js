@@ -1,5 +1,6 @@
 // A test: people who know each other, on both replicas, and all their sockets closed at the end.
 
+import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Person, unique } from "./person.js";
@@ -27,10 +28,13 @@ export function scene(promise, act, { timeout = 60_000, skip = false } = {}) {
     };
     const people = (count, label = "member") =>
       Promise.all(Array.from({ length: count }, (_, index) => person(`${label} ${index}`)));
+    const ears = () => cast.flatMap((somebody) => somebody?.ears ?? []);
     try {
       await act({ person, people, contacts, group, t });
+      const undocumented = ears().flatMap((ear) => ear.undocumented);
+      assert.deepEqual(undocumented.slice(0, 3), [], "not what openapi/realtime.json says");
     } finally {
-      for (const ear of cast.flatMap((somebody) => somebody?.ears ?? [])) ear.close();
+      for (const ear of ears()) ear.close();
     }
   });
 }
