@@ -14,7 +14,7 @@ use tools::faults;
 
 /// The whole messenger on this machine: PostgreSQL, Redis, S3, two gateways and a sticky balancer.
 #[derive(Debug, Parser)]
-#[command(name = "cargo dev", bin_name = "cargo dev", disable_help_subcommand = true)]
+#[command(name = "cargo dev", bin_name = "cargo dev")]
 struct Cli {
     /// Keep the stack in this directory instead of `.dev/`.
     #[arg(long, global = true, env = "DEV_STACK_DIR", value_name = "PATH")]
@@ -41,7 +41,7 @@ enum Verb {
     Seed,
     /// Talk from this terminal: whoever does so in another one is in the same group.
     Chat {
-        /// Who you are. Somebody new is registered.
+        /// Who you are, such as alice. Somebody new is registered.
         name: String,
     },
     /// Everything that CI runs, or only the steps named: lint, unit, manifests, network, contract, faults, deps.
@@ -93,7 +93,7 @@ struct Logs {
     /// Which services (`gateway` means both); all if none is given.
     services: Vec<String>,
     /// How many of the last lines of each.
-    #[arg(short = 'n', long, default_value_t = 40)]
+    #[arg(short = 'n', long, default_value_t = 40, value_name = "NUMBER")]
     lines: usize,
     /// Go on printing what comes.
     #[arg(short, long)]
@@ -103,21 +103,22 @@ struct Logs {
 #[derive(Args, Debug)]
 struct Faults {
     /// What is broken when follows from it. [default: another one each time]
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// How many episodes.
-    #[arg(long, default_value_t = 15, value_name = "N")]
+    #[arg(long, default_value_t = 15, value_name = "NUMBER")]
     episodes: u64,
     /// Only the episode of this number.
-    #[arg(long, conflicts_with = "episodes", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, conflicts_with = "episodes", value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     episode: Option<u64>,
     /// As many episodes as fit into this time: `1h`, `90s`.
     #[arg(long = "for", conflicts_with_all = ["episodes", "episode"], value_parser = humantime::parse_duration, value_name = "TIME")]
     time: Option<Duration>,
-    #[arg(long, default_value_t = 3)]
+    /// How many gateways.
+    #[arg(long, default_value_t = 3, value_name = "NUMBER")]
     replicas: usize,
     /// How many people talk.
-    #[arg(long, default_value_t = 24)]
+    #[arg(long, default_value_t = 24, value_name = "NUMBER")]
     people: usize,
     /// How late a message may be that is promised at once.
     #[arg(long, default_value = "2500ms", value_parser = humantime::parse_duration, value_name = "TIME")]
@@ -156,7 +157,7 @@ impl Faults {
 #[derive(Args, Debug)]
 struct Compare {
     /// How often everything is measured.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_name = "NUMBER")]
     rounds: usize,
     /// How long each time.
     #[arg(long, default_value = "20s", value_parser = humantime::parse_duration, value_name = "TIME")]

@@ -7,11 +7,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use clap::Args as _;
 
 use super::{
     cargo::cargo, cluster, gateway, place::Place, postgres, process::Running, progress::Progress, redis,
     state::State,
 };
+use crate::load::Options;
 
 /// The program that loads, and what it has to know of those it loads.
 #[derive(Debug)]
@@ -26,11 +28,15 @@ pub(crate) struct LoadTest {
 
 /// Everything that is said on the command line goes to the program as it is.
 pub fn run(place: &Place, options: &[String]) -> Result<()> {
+    if options.iter().any(|option| option == "--help" || option == "-h") {
+        // Without building it, which takes minutes.
+        let command = clap::Command::new("load")
+            .bin_name("cargo dev load")
+            .about("Let many people write to each other, and measure when everybody has heard it");
+        return Ok(Options::augment_args(command).print_help()?);
+    }
     let progress = Progress::new();
     let program = build(place, &progress)?;
-    if options.iter().any(|option| option == "--help" || option == "-h") {
-        return Err(Command::new(program).arg("--help").exec().into());
-    }
     let state = State::load(place);
     let port = |service: &str| {
         let port = state.ports.get(service).copied();

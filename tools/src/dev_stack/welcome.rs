@@ -99,6 +99,7 @@ pub(crate) fn print(port: u16, guide: &Result<Guide>) {
         }
         Err(error) => out(format!("# 3. There is nobody to talk to yet: {error:#}\n")),
     }
+    out(format!("The whole interface, to read and to try: {base}/docs"));
     out("More: `cargo dev seed` (people and history), `logs`, `status`, `down`, `doctor`.");
     out("Or just talk: `cargo dev chat alice` here, and `cargo dev chat ben` in another terminal.");
 }
