@@ -114,6 +114,7 @@ impl App {
             admission: Default::default(),
             access_tokens: AccessTokens::new(&config.auth),
             sessions: Default::default(),
+            turns: Default::default(),
             health: Default::default(),
             presence: Presence::new(&bus, &config.redis.prefix, config.redis.timeout),
             arrivals: Default::default(),

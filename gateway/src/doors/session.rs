@@ -62,6 +62,7 @@ pub async fn open(
     named: Positions,
 ) -> Result<Opened> {
     let backend = &live.backend;
+    let _turn = backend.turns.take().await;
     let attachment = live.hub.attach(listener);
     attachment.listen(&[Topic::User(caller.user)]).await?;
     let topics: Vec<Topic> = open::places(backend, caller, began)

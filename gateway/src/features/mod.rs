@@ -46,6 +46,7 @@ pub struct Backend {
     pub admission: Admission,
     pub access_tokens: AccessTokens,
     pub sessions: sessions::Living,
+    pub turns: sessions::Turns,
     pub health: health::Health,
     pub presence: presence::Presence,
     pub arrivals: receipts::Arrivals,

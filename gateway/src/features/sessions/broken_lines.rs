@@ -59,11 +59,13 @@ pub async fn note(backend: &Arc<Backend>, user: UserId, ended: Break) {
         Break::Unknown(behind) => (since, behind, Vec::new()),
     };
     let noted = Noted { since, behind, told };
+    let turn = backend.turns.take().await;
     match timeout(PATIENCE, note_one(backend, user, &noted)).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => warn!(?error, "Cannot note that a connection broke, trying again"),
         Err(_) => warn!("Noting that a connection broke takes long"),
     }
+    drop(turn);
     let for_later = backend.clone();
     let noted = Arc::new(noted);
     let again = again_and_again(move || {

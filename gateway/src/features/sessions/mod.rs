@@ -6,6 +6,7 @@ mod living;
 pub mod open;
 pub mod revoke;
 mod store;
+mod turns;
 
 use chrono::TimeDelta;
 use shared::{
@@ -18,6 +19,7 @@ use self::store::EndReason;
 pub use self::{
     living::Living,
     store::{begin, prolong},
+    turns::Turns,
 };
 use crate::{db::Tx, error::Result, features::Backend};
 
