@@ -129,7 +129,7 @@ fn missing(cli: &clap::Command, error: &clap::Error) -> Option<String> {
     }
     text.push_str(
         "\nAll settings: `gateway serve --help`, or the file .env.example.\n\
-         In a clone with a running dev stack (`cargo dev up`): eval \"$(cargo dev env)\"\n",
+         Another gateway beside a dev stack (`cargo dev up`): eval \"$(cargo dev env)\", and LISTEN and OPS_LISTEN that are free.\n",
     );
     Some(text)
 }

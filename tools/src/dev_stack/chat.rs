@@ -1,5 +1,6 @@
 //! `cargo dev chat NAME`: somebody at a terminal. All who are started so meet in one group.
 
+use std::collections::HashSet;
 use std::io::stdin;
 use std::thread;
 use std::time::Duration;
@@ -82,7 +83,10 @@ async fn talk(rest: &Rest, me: &LoggedIn, chat: &str) -> Result<()> {
     let mut socket = Socket::open(rest.base(), &me.access_token).await?;
     let history = format!("/api/chats/{chat}/messages?limit=10");
     let history = me.rest.get(&history).await?.expect(200)?.body;
+    // What was said while we looked is told again.
+    let mut shown = HashSet::new();
     for message in history["data"].as_array().into_iter().flatten() {
+        shown.insert(message["id"].clone());
         show(message);
     }
     out(paint(
@@ -110,7 +114,11 @@ async fn talk(rest: &Rest, me: &LoggedIn, chat: &str) -> Result<()> {
                 }
             }
             heard = socket.recv() => match heard {
-                Some(Heard { name, payload, .. }) if name == "message:new" && payload["chatId"] == chat => show(&payload),
+                Some(Heard { name, payload, .. }) if name == "message:new" && payload["chatId"] == chat => {
+                    if shown.insert(payload["id"].clone()) {
+                        show(&payload);
+                    }
+                }
                 Some(_) => {}
                 // The replica leaves; the other one is there.
                 None => socket = come_back(rest, me).await?,

@@ -30,10 +30,9 @@ pub(crate) struct LoadTest {
 pub fn run(place: &Place, options: &[String]) -> Result<()> {
     if options.iter().any(|option| option == "--help" || option == "-h") {
         // Without building it, which takes minutes.
-        let command = clap::Command::new("load")
-            .bin_name("cargo dev load")
-            .about("Let many people write to each other, and measure when everybody has heard it");
-        return Ok(Options::augment_args(command).print_help()?);
+        let command = Options::augment_args(clap::Command::new("load").bin_name("cargo dev load"));
+        let about = "Let many people write to each other, and measure when everybody has heard it.";
+        return Ok(command.about(about).print_help()?);
     }
     let progress = Progress::new();
     let program = build(place, &progress)?;
