@@ -15,8 +15,13 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match load::main(&cli.target, &cli.options) {
+    let outcome = if std::env::args().nth(1).as_deref() == Some(load::WORK) {
+        load::work().map(|()| true)
+    } else {
+        let cli = Cli::parse();
+        load::main(&cli.target, &cli.options)
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

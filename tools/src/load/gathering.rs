@@ -1,7 +1,6 @@
-//! The people of a run, and their live connections.
+//! The people of one process, and their live connections.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -18,13 +17,12 @@ use uuid::Uuid;
 use super::{
     line::{self, Inflow},
     mark::Mark,
-    options::Options,
-    tally::{Tally, What},
+    share::{self, Share},
+    tally::{Going, Second, Tally, What},
     verdict::{self, Heard, Verdict},
 };
-use crate::crowd::Population;
 
-/// How many connect at the same time.
+/// How many connect at the same time, over all processes.
 const AT_ONCE: usize = 64;
 /// Over how long those come back who were dropped.
 const RETURN: Duration = Duration::from_secs(10);
@@ -32,14 +30,17 @@ const RETURN: Duration = Duration::from_secs(10);
 pub struct Gathering {
     pub began: Instant,
     pub tally: Tally,
+    share: Share,
     chats: Vec<Chat>,
     sockets: Vec<Socket>,
-    /// How many messages have been asked for, over all chats.
-    asked: AtomicUsize,
     /// In a closed loop: whoever is answered sends the next.
     goes_on: AtomicBool,
-    pub connected: AtomicUsize,
+    /// Whose turn that is.
+    turn: AtomicUsize,
+    connected: AtomicUsize,
     pub returned: AtomicU64,
+    /// Connections that ended though nobody dropped them.
+    pub broken: AtomicU64,
     run: String,
 }
 
@@ -53,87 +54,66 @@ struct Chat {
 }
 
 struct Socket {
-    address: SocketAddr,
-    token: String,
+    at: share::Socket,
     stream: Mutex<Option<Arc<TcpStream>>>,
     /// What is written must not mingle.
     writing: tokio::sync::Mutex<()>,
     drop_it: Notify,
-    /// It stays while others drop, so what it hears tells how much they disturb.
-    stays: bool,
     heard: Mutex<Heard>,
 }
 
 impl Gathering {
-    /// All of these people, connected to the servers in turn.
-    pub async fn of(
-        population: &Population,
-        addresses: &[SocketAddr],
-        options: &Options,
-        mut progress: impl FnMut(usize),
-    ) -> Result<Arc<Self>> {
-        let each = options.sockets_per_user;
-        let all = population.people.len() * each;
-        // Spread over everybody, so that in each chat some stay if any do.
-        let before = |number: usize| number * options.storm.min(all) / all;
-        let stays = |number: usize| before(number) == before(number + 1);
-        let people = population.people.iter().enumerate();
-        let sockets = people.flat_map(|(number, person)| {
-            (0..each).map(move |device| Socket {
-                address: addresses[(number + device) % addresses.len()],
-                token: person.token.clone(),
-                stream: Mutex::default(),
-                writing: tokio::sync::Mutex::default(),
-                drop_it: Notify::new(),
-                stays: stays(number * each + device),
-                heard: Mutex::default(),
-            })
+    pub fn of(share: Share) -> Arc<Self> {
+        let sockets = share.sockets.iter().map(|socket| Socket {
+            at: socket.clone(),
+            stream: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+            drop_it: Notify::new(),
+            heard: Mutex::default(),
         });
-        let chats = population.groups.iter().map(|group| {
-            let members = group.members.iter();
-            let sockets: Vec<usize> = members
-                .flat_map(|member| member * each..(member + 1) * each)
-                .collect();
-            let mut speakers = sockets.clone();
-            speakers.retain(|socket| stays(*socket));
+        let chats = share.chats.iter().map(|chat| {
+            let mut speakers = chat.sockets.clone();
+            speakers.retain(|socket| share.sockets[*socket].stays);
             if speakers.is_empty() {
-                speakers.clone_from(&sockets);
+                speakers.clone_from(&chat.sockets);
             }
             Chat {
-                id: group.id,
-                sockets,
+                id: chat.id,
+                sockets: chat.sockets.clone(),
                 speakers,
                 next: AtomicU32::new(0),
             }
         });
-        let gathering = Arc::new(Self {
-            began: Instant::now(),
+        Arc::new(Self {
+            began: share.began.instant(),
             tally: Tally::default(),
             chats: chats.collect(),
             sockets: sockets.collect(),
-            asked: AtomicUsize::new(0),
             goes_on: AtomicBool::new(false),
+            turn: AtomicUsize::new(0),
             connected: AtomicUsize::new(0),
             returned: AtomicU64::new(0),
+            broken: AtomicU64::new(0),
             run: Uuid::new_v4().simple().to_string()[..8].to_owned(),
-        });
-        let mut opening = stream::iter(0..gathering.sockets.len())
-            .map(|number| {
-                let gathering = gathering.clone();
-                async move { Ok::<_, anyhow::Error>((number, gathering.sockets[number].open().await?)) }
-            })
-            .buffer_unordered(AT_ONCE);
-        while let Some((number, (stream, inflow))) = opening.try_next().await? {
-            progress(gathering.connected.fetch_add(1, Ordering::Relaxed) + 1);
-            // It ends with the run.
-            super::spawn(gathering.clone().live(number, stream, inflow));
-        }
-        drop(opening);
-        Ok(gathering)
+            share,
+        })
     }
 
-    pub fn len(&self) -> usize {
-        self.sockets.len()
+    /// Let everybody connect.
+    pub async fn connect(self: &Arc<Self>) -> Result<()> {
+        let mut opening = stream::iter(0..self.sockets.len())
+            .map(async |number| Ok::<_, anyhow::Error>((number, self.sockets[number].open().await?)))
+            .buffer_unordered((AT_ONCE / self.share.parts).max(1));
+        while let Some((number, (stream, inflow))) = opening.try_next().await? {
+            self.connected.fetch_add(1, Ordering::Relaxed);
+            // It ends with the run.
+            super::spawn(self.clone().live(number, stream, inflow));
+        }
+        Ok(())
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.connected.load(Ordering::Relaxed) == self.sockets.len()
     }
 
     pub fn micros(&self) -> u64 {
@@ -151,7 +131,10 @@ impl Gathering {
             self.connected.fetch_sub(1, Ordering::Relaxed);
             drop(stream);
             if let Err(error) = ended {
-                eprintln!("a connection broke: {error}");
+                // One says why; many would bury it.
+                if self.broken.fetch_add(1, Ordering::Relaxed) == 0 {
+                    eprintln!("a connection broke: {error}");
+                }
             }
             let wait = rand::rng().random_range(Duration::ZERO..RETURN);
             tokio::time::sleep(wait).await;
@@ -182,9 +165,7 @@ impl Gathering {
                 }
             }
             if self.goes_on.load(Ordering::Relaxed) {
-                for _ in 0..answered {
-                    self.send(self.micros()).await;
-                }
+                self.send_next(answered).await;
             }
             if !inflow.read(stream).await? {
                 anyhow::bail!("the server closed it");
@@ -195,7 +176,7 @@ impl Gathering {
     fn arrived(&self, number: usize, text: &[u8]) {
         let Some(mark) = Mark::find(text) else { return };
         let took = self.micros().saturating_sub(mark.due);
-        if self.sockets[number].stays {
+        if self.sockets[number].at.stays {
             self.tally.note(What::Delivery, number, mark.due, took);
         } else {
             self.tally.delivered.fetch_add(1, Ordering::Relaxed);
@@ -209,6 +190,8 @@ impl Gathering {
             Some(mark) => {
                 let took = self.micros().saturating_sub(mark.due);
                 self.tally.note(What::Ack, number, mark.due, took);
+                let members = self.chats.get(mark.chat).map_or(0, |chat| chat.sockets.len());
+                self.tally.expected.fetch_add(members as u64, Ordering::Relaxed);
                 self.sockets[number]
                     .heard()
                     .acknowledged
@@ -220,12 +203,18 @@ impl Gathering {
         }
     }
 
-    /// Send the next message: the chats in turn, and in each its members.
-    pub async fn send(&self, due: u64) {
-        let turn = self.asked.fetch_add(1, Ordering::Relaxed);
-        let number = turn % self.chats.len();
+    /// Whether this process has that turn.
+    pub fn has(&self, turn: usize) -> bool {
+        self.share.chat_of(turn).is_some()
+    }
+
+    /// Send the message of a turn: the chats in turn, and in each its members. Nothing happens if another process has it.
+    pub async fn send(&self, turn: usize, due: u64) {
+        let Some(number) = self.share.chat_of(turn) else {
+            return;
+        };
         let chat = &self.chats[number];
-        let sender = &self.sockets[chat.speakers[turn / self.chats.len() % chat.speakers.len()]];
+        let sender = &self.sockets[chat.speakers[turn / self.share.all_chats % chat.speakers.len()]];
         let mark = Mark {
             chat: number,
             number: chat.next.fetch_add(1, Ordering::Relaxed),
@@ -241,27 +230,46 @@ impl Gathering {
         }
     }
 
-    /// From now on, whoever is answered sends the next; or not any more.
-    pub fn go_on(&self, on: bool) {
-        self.goes_on.store(on, Ordering::Relaxed);
+    /// In a closed loop: our next so many messages, now.
+    async fn send_next(&self, messages: usize) {
+        for _ in 0..messages {
+            let next = self.turn.fetch_add(1, Ordering::Relaxed);
+            let (chat, round) = (next % self.chats.len(), next / self.chats.len());
+            let turn = round * self.share.all_chats + chat * self.share.parts + self.share.part;
+            self.send(turn, self.micros()).await;
+        }
+    }
+
+    /// From now on, so many are under way: whoever is answered sends the next.
+    pub async fn saturate(&self, under_way: usize) {
+        let (unanswered, _) = self.tally.outstanding();
+        self.goes_on.store(true, Ordering::Relaxed);
+        let more = self.share.of(under_way).saturating_sub(unanswered as usize);
+        self.send_next(more).await;
+    }
+
+    pub fn fall_silent(&self) {
+        self.goes_on.store(false, Ordering::Relaxed);
     }
 
     /// Drop all at once that do not stay. They come back by themselves.
     pub fn drop_some(&self) {
-        for socket in self.sockets.iter().filter(|socket| !socket.stays) {
+        for socket in self.sockets.iter().filter(|socket| !socket.at.stays) {
             socket.drop_it.notify_one();
         }
     }
 
-    /// What is still to come of what was acknowledged.
-    pub fn outstanding(&self) -> (u64, u64) {
-        let tally = &self.tally;
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let unanswered =
-            count(&tally.sent).saturating_sub(count(&tally.acknowledged) + count(&tally.refused));
-        let size = self.chats.first().map_or(0, |chat| chat.sockets.len()) as u64;
-        let undelivered = (count(&tally.acknowledged) * size).saturating_sub(count(&tally.delivered));
-        (unanswered, undelivered)
+    /// How it goes at this moment, for who watches.
+    pub fn going(&self) -> Going {
+        let second = self.began.elapsed().as_secs() as usize;
+        let mut last = Second::default();
+        let seconds = self.tally.seconds(second.saturating_sub(2), second);
+        seconds.iter().for_each(|second| last.add(second));
+        Going {
+            connected: self.connected.load(Ordering::Relaxed),
+            counts: self.tally.counts(),
+            last,
+        }
     }
 
     pub fn verdict(&self) -> Verdict {
@@ -273,7 +281,7 @@ impl Gathering {
 
 impl Socket {
     async fn open(&self) -> Result<(Arc<TcpStream>, Inflow)> {
-        let (stream, inflow) = line::open(self.address, &self.token).await?;
+        let (stream, inflow) = line::open(self.at.address, &self.at.token).await?;
         let stream = Arc::new(stream);
         *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream.clone());
         Ok((stream, inflow))

@@ -2,7 +2,6 @@
 
 use std::{
     io::IsTerminal as _,
-    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -10,33 +9,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::AbortHandle;
 
 use super::{
-    gathering::Gathering,
     options::{Pace, Phase},
-    tally::{Latency, Second},
+    tally::{Counts, Going, Latency},
 };
 
 /// On a terminal a line that changes, elsewhere now and then a new one.
 pub struct Live {
-    name: String,
     is_terminal: bool,
 }
 
-/// Something that is counted up.
-pub struct Count(ProgressBar);
-
-impl Count {
-    pub fn is_at(&self, position: usize) {
-        self.0.set_position(position as u64);
-    }
-}
-
-impl Drop for Count {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
-}
-
-/// Ends with the phase.
+/// Ends with what is watched.
 pub struct Watching(AbortHandle, ProgressBar);
 
 impl Drop for Watching {
@@ -47,19 +29,29 @@ impl Drop for Watching {
 }
 
 impl Live {
-    pub fn new(name: &str) -> Self {
+    pub fn new() -> Self {
         Self {
-            name: name.to_owned(),
             is_terminal: std::io::stderr().is_terminal(),
         }
     }
 
     pub fn say(&self, words: &str) {
-        eprintln!("{}: {words}", self.name);
+        eprintln!("load: {words}");
     }
 
-    pub fn count(&self, what: &str, upto: usize) -> Count {
-        Count(self.bar(what, upto as u64))
+    /// How many are connected, until all are.
+    pub fn count(&self, upto: usize, news: impl Fn() -> Going + Send + 'static) -> Watching {
+        let bar = self.bar("connecting", upto as u64);
+        let shown = bar.clone();
+        Watching(
+            super::spawn(async move {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                    shown.set_position(news().connected as u64);
+                }
+            }),
+            bar,
+        )
     }
 
     fn bar(&self, what: &str, length: u64) -> ProgressBar {
@@ -71,41 +63,36 @@ impl Live {
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         ProgressBar::new(length)
             .with_style(style.progress_chars("━╸─"))
-            .with_prefix(format!("{}: {what}", self.name))
+            .with_prefix(format!("load: {what}"))
     }
 
-    /// Say every second how it goes.
-    pub fn watch(&self, gathering: &Arc<Gathering>, phase: Phase) -> Watching {
+    /// Say every second how it goes, from a moment on.
+    pub fn watch(&self, begin: Instant, phase: Phase, news: impl Fn() -> Going + Send + 'static) -> Watching {
         let pace = match phase.pace {
             Pace::Open(rate) => format!("{}, {rate} messages a second", phase.name),
             Pace::Closed(under_way) => format!("{}, {under_way} messages under way", phase.name),
             Pace::Silent => phase.name.to_owned(),
         };
         let bar = self.bar(&pace, phase.duration.as_secs());
-        let (shown, gathering) = (bar.clone(), gathering.clone());
+        let shown = bar.clone();
         let telling = super::spawn(async move {
-            let began = Instant::now();
-            let mut before = [0; 2];
+            tokio::time::sleep_until(begin.into()).await;
+            let mut before = news().counts;
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                let now = [&gathering.tally.acknowledged, &gathering.tally.delivered]
-                    .map(|c| c.load(Ordering::Relaxed));
-                let second = gathering.began.elapsed().as_secs() as usize;
-                let mut last = Second::default();
-                gathering
-                    .tally
-                    .seconds(second.saturating_sub(2), second)
-                    .iter()
-                    .for_each(|s| last.add(s));
-                shown.set_position(began.elapsed().as_secs());
+                let going = news();
+                let Counts {
+                    acknowledged,
+                    delivered,
+                    ..
+                } = going.counts.since(before);
+                shown.set_position(begin.elapsed().as_secs());
                 shown.set_message(format!(
-                    "s · {} acknowledged/s · {} delivered/s · p99 {:.1} ms · {} connected",
-                    now[0] - before[0],
-                    now[1] - before[1],
-                    Latency::from(&last.deliveries).p99,
-                    gathering.connected.load(Ordering::Relaxed),
+                    "s · {acknowledged} acknowledged/s · {delivered} delivered/s · p99 {:.1} ms · {} connected",
+                    Latency::from(&going.last.deliveries).p99,
+                    going.connected,
                 ));
-                before = now;
+                before = going.counts;
             }
         });
         Watching(telling, bar)

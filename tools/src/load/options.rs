@@ -1,9 +1,10 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
-/// How much, of what, for how long. What is not said is as the load test of the contract has it: a thousand people, fifty messages a
-/// second for a minute, then a hundred for ten seconds.
+/// How much, of what, for how long. What is not said is as the load test of the contract has it: a thousand people, in groups of
+/// fifty, fifty messages a second for a minute, then a hundred for ten seconds.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// People.
@@ -15,7 +16,7 @@ pub struct Options {
     pub sockets_per_user: usize,
 
     /// Members of the groups: one size, or several in equal shares.
-    #[arg(long, default_value = "10", value_delimiter = ',', value_name = "NUMBER,…")]
+    #[arg(long, default_value = "50", value_delimiter = ',', value_name = "NUMBER,…")]
     pub group_size: Vec<usize>,
 
     /// Messages a second, whatever the servers make of it. [default: 50]
@@ -51,6 +52,14 @@ pub struct Options {
     #[arg(long, default_value_t = 0, value_name = "NUMBER")]
     pub storm: usize,
 
+    /// Processes that share the load: the chats are dealt out to them, and their figures added up.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub processes: usize,
+
+    /// Let the people register over REST, with everything that costs, rather than write them into the database.
+    #[arg(long)]
+    pub register: bool,
+
     /// How long the servers warm up before anything counts.
     #[arg(long, default_value = "3s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub warm_up: Duration,
@@ -72,12 +81,24 @@ pub struct Target {
     pub address: Vec<SocketAddr>,
 
     /// Their database: the people are written into it.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database_url: String,
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        required_unless_present = "register"
+    )]
+    pub database_url: Option<String>,
 
     /// The secret with which they check access tokens.
-    #[arg(long, env = "JWT_SECRET", hide_env_values = true, value_name = "TEXT")]
-    pub jwt_secret: String,
+    #[arg(
+        long,
+        env = "JWT_SECRET",
+        hide_env_values = true,
+        value_name = "TEXT",
+        required_unless_present = "register"
+    )]
+    pub jwt_secret: Option<String>,
 
     /// Processes of whom to read time and memory, by name: `gateway=4711,gateway=4712,postgres=4700`. Children count.
     #[arg(long, value_delimiter = ',', value_parser = watched, value_name = "NAME=PID,…")]
@@ -102,7 +123,7 @@ pub struct Phase {
     pub counts: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Pace {
     /// So many a second.
     Open(f64),

@@ -12,45 +12,72 @@ use super::{
 };
 
 /// The files that were asked for.
-pub fn write(options: &Options, outcomes: &[Outcome]) -> Result<()> {
+pub fn write(options: &Options, outcome: &Outcome) -> Result<()> {
     let put = |path: &Path, text: String| {
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     };
     if let Some(path) = &options.json {
-        put(path, serde_json::to_string_pretty(outcomes)?)?;
+        put(path, serde_json::to_string_pretty(outcome)?)?;
     }
     if let Some(path) = &options.html {
-        put(path, picture::page(outcomes))?;
+        put(path, picture::page(outcome))?;
     }
     Ok(())
 }
 
-pub fn tables(outcomes: &[Outcome]) -> String {
-    let mut text = format!("\n{}\n", phases(outcomes));
-    for outcome in outcomes {
-        let verdict = outcome.verdict;
-        text.push_str(&format!(
-            "{}: {} people, {} connections, groups of {:?}. Of {} deliveries {} lost, {} twice, {} out of order.{} {}\n",
-            outcome.name,
+/// The table, and below it what everything comes to.
+pub fn text(outcome: &Outcome) -> String {
+    format!("\n{}\n{}\n", phases(outcome), verdict(outcome))
+}
+
+fn verdict(outcome: &Outcome) -> String {
+    let verdict = outcome.verdict;
+    let mut sentences = vec![
+        format!(
+            "{} people, {} connections, groups of {}, {}.",
             outcome.people,
             outcome.connections,
-            outcome.group_sizes,
-            verdict.expected,
-            verdict.lost,
-            verdict.duplicates,
-            verdict.out_of_order,
-            match outcome.returned {
-                0 => String::new(),
-                returned => format!(" {returned} connections came back."),
+            outcome
+                .group_sizes
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" and "),
+            match outcome.processes {
+                1 => "one load process".to_owned(),
+                many => format!("{many} load processes"),
             },
-            if outcome.meets_goals() { "Goals met." } else { "GOALS MISSED." },
+        ),
+        format!(
+            "Of {} deliveries {} lost, {} twice, {} out of order.",
+            verdict.expected, verdict.lost, verdict.duplicates, verdict.out_of_order
+        ),
+    ];
+    if outcome.dropped > 0 {
+        sentences.push(format!(
+            "{} of {} dropped connections came back.",
+            outcome.returned, outcome.dropped
         ));
     }
-    text
+    if outcome.broken > 0 {
+        sentences.push(format!("{} connections broke by themselves.", outcome.broken));
+    }
+    if let Some(held) = outcome.held() {
+        sentences.push(format!("The goals were met up to {}.", held.pace));
+    }
+    sentences.push(
+        if outcome.meets_goals() {
+            "Goals met."
+        } else {
+            "GOALS MISSED."
+        }
+        .to_owned(),
+    );
+    sentences.join(" ")
 }
 
 /// A row for each phase, a column for each figure.
-fn phases(outcomes: &[Outcome]) -> Table {
+fn phases(outcome: &Outcome) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header([
@@ -63,6 +90,7 @@ fn phases(outcomes: &[Outcome]) -> Table {
         "p95",
         "p99",
         "p99.9",
+        "max",
         "ack p99",
         "refused",
         "processors",
@@ -72,19 +100,17 @@ fn phases(outcomes: &[Outcome]) -> Table {
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    for outcome in outcomes {
-        for phase in &outcome.phases {
-            table.add_row(row(outcome, phase).map(Cell::new));
-        }
+    for phase in &outcome.phases {
+        table.add_row(row(phase).map(Cell::new));
     }
     table
 }
 
-fn row(outcome: &Outcome, phase: &Measured) -> [String; 14] {
+fn row(phase: &Measured) -> [String; 15] {
     let latency = phase.delivery;
     let servers = servers(phase);
     [
-        format!("{} {}", outcome.name, phase.name),
+        phase.name.clone(),
         phase.pace.clone(),
         format!("{:.0}", phase.sends_per_second),
         format!("{:.0}", phase.deliveries_per_second),
@@ -93,6 +119,7 @@ fn row(outcome: &Outcome, phase: &Measured) -> [String; 14] {
         format!("{:.2}", latency.p95),
         format!("{:.2}", latency.p99),
         format!("{:.2}", latency.p999),
+        format!("{:.2}", latency.max),
         format!("{:.2}", phase.ack.p99),
         phase.refused.to_string(),
         used(phase),
@@ -102,7 +129,7 @@ fn row(outcome: &Outcome, phase: &Measured) -> [String; 14] {
 }
 
 /// Of those who deliver: microseconds of a processor for each delivery, and their memory in MiB.
-pub fn servers(phase: &Measured) -> Option<(f64, f64)> {
+fn servers(phase: &Measured) -> Option<(f64, f64)> {
     let servers = phase.used.get("server")?;
     let per_delivery = servers.cpu * 1_000_000.0 / phase.delivered.max(1) as f64;
     Some((per_delivery, servers.resident as f64 / 1_048_576.0))

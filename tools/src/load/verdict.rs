@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which messages of a chat arrived on one connection, one behind the other, and which of its own were acknowledged.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +11,7 @@ pub struct Heard {
     pub acknowledged: Vec<(usize, u32)>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Deliveries that should have been: each acknowledged message to each connection of each member.
     pub expected: u64,
@@ -21,6 +21,16 @@ pub struct Verdict {
     pub duplicates: u64,
     /// How often somebody heard two messages the other way round than the first member of their chat.
     pub out_of_order: u64,
+}
+
+impl Verdict {
+    /// Processes have whole chats, so what is wrong is wrong in one of them.
+    pub fn add(&mut self, other: Self) {
+        self.expected += other.expected;
+        self.lost += other.lost;
+        self.duplicates += other.duplicates;
+        self.out_of_order += other.out_of_order;
+    }
 }
 
 /// `connections` says which connections belong to each chat.
@@ -96,5 +106,30 @@ mod tests {
                 ..well
             }
         );
+    }
+
+    /// What two processes find by themselves is what one would find that saw everything.
+    #[test]
+    fn what_one_of_several_processes_finds_is_found() {
+        let of = |chat: usize, arrived: &[u32], acknowledged: &[u32]| Heard {
+            arrived: HashMap::from([(chat, arrived.to_vec())]),
+            acknowledged: acknowledged.iter().map(|number| (chat, *number)).collect(),
+        };
+        let right = [1, 2, 3];
+        for wrong in [&[1, 3][..], &[1, 2, 2, 3], &[3, 2, 1], &[]] {
+            for at_fault in 0..2 {
+                let told = |chat| if chat == at_fault { wrong } else { &right };
+                let mut sum = Verdict::default();
+                let mut everything = Vec::new();
+                for chat in 0..2 {
+                    let mine = [of(0, &right, &right), of(0, told(chat), &[])];
+                    sum.add(judge(&mine, &[vec![0, 1]]));
+                    everything.extend([of(chat, &right, &right), of(chat, told(chat), &[])]);
+                }
+                assert_eq!(sum, judge(&everything, &[vec![0, 1], vec![2, 3]]));
+                assert_ne!(sum.lost + sum.duplicates + sum.out_of_order, 0, "{wrong:?}");
+                assert_eq!(sum.expected, 12);
+            }
+        }
     }
 }
