@@ -156,15 +156,24 @@ impl Faults {
 
 #[derive(Args, Debug)]
 struct Compare {
-    /// How often everything is measured.
-    #[arg(long, default_value_t = 3, value_name = "NUMBER")]
-    rounds: usize,
-    /// How long each time.
-    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration, value_name = "TIME")]
-    duration: Duration,
-    /// Only what contains these words.
+    /// How often everything is measured. [default: 3]
+    #[arg(long, value_name = "NUMBER")]
+    rounds: Option<usize>,
+    /// How long each time. [default: 20s]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    duration: Option<Duration>,
+    /// One round of five seconds each, and fewer people: whether it works, rather than how fast.
+    #[arg(long)]
+    quick: bool,
+    /// Only rows that contain these words.
     #[arg(long, value_name = "WORDS")]
     only: Option<String>,
+    /// Write all figures to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a page with pictures to this file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -216,13 +225,19 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Compare(Compare {
             rounds,
             duration,
+            quick,
             only,
+            json,
+            html,
         }) => compare::run(
             &place,
             &compare::Options {
-                rounds,
-                duration,
+                rounds: rounds.unwrap_or(if quick { 1 } else { 3 }),
+                duration: duration.unwrap_or(Duration::from_secs(if quick { 5 } else { 20 })),
                 only,
+                quick,
+                json,
+                html,
             },
         ),
         Verb::Sqlx { check } => sqlx::run(&place, check),

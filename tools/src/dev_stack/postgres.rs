@@ -369,6 +369,18 @@ impl Postgres {
         Ok(())
     }
 
+    /// One of the programs that came with this server, logged in to a database as its owner.
+    pub(crate) fn client(&self, program: &str, database: &str) -> Command {
+        let mut command = Command::new(self.bin.dir.join(program));
+        command
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", OWNER)
+            .env("PGPASSWORD", &self.cluster.password)
+            .env("PGDATABASE", database);
+        command
+    }
+
     /// Run SQL in a database of this server, as its owner, and take what psql prints.
     pub(crate) fn run_in(&self, database: &str, sql: &str) -> Result<String> {
         self.psql(OWNER, &self.cluster.password, database, sql)
