@@ -5,7 +5,8 @@
 
 mod link;
 mod publisher;
-mod wire;
+#[doc(hidden)]
+pub mod wire;
 
 use std::{
     collections::HashSet,

@@ -34,7 +34,7 @@ const CHAT: u8 = b'c';
 const USER: u8 = b'u';
 
 /// The envelope as bytes, marked with the replica that sends it.
-pub(super) fn pack(origin: Uuid, envelope: &Envelope) -> Vec<u8> {
+pub fn pack(origin: Uuid, envelope: &Envelope) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(72 + envelope.kind.len() + envelope.body.len());
     bytes.put_u8(VERSION);
     bytes.put_slice(origin.as_bytes());
@@ -59,7 +59,7 @@ pub(super) fn pack(origin: Uuid, envelope: &Envelope) -> Vec<u8> {
 }
 
 /// Who sent it, and what it is; nothing if this is not ours, or of a version to come.
-pub(super) fn unpack(mut bytes: Bytes) -> Option<(Uuid, Envelope)> {
+pub fn unpack(mut bytes: Bytes) -> Option<(Uuid, Envelope)> {
     if bytes.try_get_u8().ok()? != VERSION {
         return None;
     }

@@ -6,6 +6,8 @@
 //!
 //! Events come from the bus, which may lose some: a hole is filled from the log before anything behind it is told.
 
+#[doc(hidden)]
+pub mod bench;
 mod delivery;
 mod gaps;
 mod interest;

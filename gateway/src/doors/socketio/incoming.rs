@@ -87,7 +87,7 @@ impl FromMessage<LocalAdapter> for Incoming {
 }
 
 /// `["name", payload, …]`, apart.
-fn split(text: &str) -> (String, String) {
+pub fn split(text: &str) -> (String, String) {
     let parts: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
     let name = parts
         .first()

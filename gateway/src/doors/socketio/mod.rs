@@ -2,12 +2,14 @@
 
 mod answer;
 pub mod document;
-mod frame;
+#[doc(hidden)]
+pub mod frame;
 mod handshake;
 mod hold;
 mod incoming;
 mod lines;
-mod names;
+#[doc(hidden)]
+pub mod names;
 mod outlet;
 mod own;
 mod pen;
@@ -20,6 +22,8 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use socketioxide::{ParserConfig, SocketIo, handler::ConnectHandler};
 
+#[doc(hidden)]
+pub use self::incoming::split;
 use self::lines::Lines;
 use super::{origins::Origins, session::Live};
 
