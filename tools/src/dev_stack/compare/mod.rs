@@ -11,6 +11,7 @@ mod rows;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
 
@@ -195,9 +196,10 @@ impl Stage<'_> {
         let mut arguments: Vec<String> = people.iter().map(|option| (*option).to_owned()).collect();
         arguments.push(format!("--duration={}s", duration.as_secs()));
         arguments.extend(["--json".to_owned(), json.display().to_string()]);
-        // That somebody missed a goal is a result like any other.
+        // That somebody missed a goal is a result like any other. Its own table would bury ours.
         let status = test
             .command(&arguments)
+            .stdout(Stdio::null())
             .status()
             .context("cannot run the load test")?;
         if status.code().is_none_or(|code| code > 1) {

@@ -172,7 +172,7 @@ pub(super) const ROWS: [Row; 15] = [
         goal: Goal::Times(3.0),
     },
     Row {
-        name: "the same, against pgbench writing the rows of 50 at a time",
+        name: "sends acknowledged a second, against pgbench writing the same rows, 50 at a time",
         load: &SENDS,
         figures: |round| Some((round.ours.figure("sends_per_second")?, round.pgbench?)),
         more_is_better: true,
