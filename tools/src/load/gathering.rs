@@ -41,6 +41,8 @@ pub struct Gathering {
     pub returned: AtomicU64,
     /// Connections that ended though nobody dropped them.
     pub broken: AtomicU64,
+    /// How often somebody could not come back, and tried again.
+    turned_away: AtomicU64,
     run: String,
 }
 
@@ -94,6 +96,7 @@ impl Gathering {
             connected: AtomicUsize::new(0),
             returned: AtomicU64::new(0),
             broken: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
             run: Uuid::new_v4().simple().to_string()[..8].to_owned(),
             share,
         })
@@ -141,7 +144,11 @@ impl Gathering {
             loop {
                 match self.sockets[number].open().await {
                     Ok(opened) => break (stream, inflow) = opened,
-                    Err(error) => eprintln!("somebody cannot come back: {error:#}"),
+                    Err(error) => {
+                        if self.turned_away.fetch_add(1, Ordering::Relaxed) == 0 {
+                            eprintln!("somebody cannot come back yet: {error:#}");
+                        }
+                    }
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -39,7 +39,13 @@ impl Meter {
 
 fn of(pid: u32) -> Option<(Duration, u64)> {
     let stat = stat(pid)?;
-    let ticks = stat.get(11)?.parse::<u64>().ok()? + stat.get(12)?.parse::<u64>().ok()?;
+    // Its own, and those of its children that ended: PostgreSQL's connections come and go, and their time must not go with them.
+    let ticks = stat
+        .get(11..15)?
+        .iter()
+        .map(|ticks| ticks.parse::<u64>())
+        .sum::<Result<u64, _>>()
+        .ok()?;
     let second = rustix::param::clock_ticks_per_second().max(1);
     // What is shared between PostgreSQL's processes would count many times.
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
