@@ -42,6 +42,7 @@ fn envelope(seq: i64) -> Envelope {
         kind: Kind::MessageSent.name().into(),
         held_for: None,
         at: DateTime::UNIX_EPOCH,
+        cause: None,
         body: Bytes::from(body.to_string()),
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context;
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::{
     bus::Bus,
@@ -28,7 +29,7 @@ use crate::{
     },
     lifecycle::Tasks,
     limits::{Attempts, Limits, Together},
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, traces::Traces},
 };
 
 /// Connections that may wait to be accepted: a thousand people arriving at once is the normal case here.
@@ -91,7 +92,9 @@ impl App {
         let db = Db::connect(&config.database).await?;
         let blobs = Blobs::new(&config.storage);
         let metrics = Arc::new(Metrics::new(vec![db.collector()]));
-        let (bus, works) = Bus::new(&config.redis, clock.clone(), metrics.clone())?;
+        let origin = Uuid::new_v4();
+        let traces = Traces::start(&config.telemetry, origin)?;
+        let (bus, works) = Bus::new(&config.redis, origin, clock.clone(), traces, metrics.clone())?;
         let limits_are_on = config.limits.rate_limits == Switch::On;
         let together = Together::new(
             bus.shared(),
@@ -195,6 +198,7 @@ impl App {
         self.tasks.finish(self.drain_delay, self.shutdown_timeout).await;
         self.backend.db.close().await;
         self.backend.bus.close();
+        self.backend.bus.traces().clone().finish().await;
     }
 
     /// Ask to stop, and wait for it.

@@ -11,13 +11,16 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::{Heard, wire};
 use crate::{
     clock::Clock,
-    telemetry::metrics::{Metrics, seconds_between},
+    telemetry::{
+        metrics::{Metrics, seconds_between},
+        traces::Traces,
+    },
 };
 
 /// How often Redis is asked whether it still hears us. A connection that is frozen breaks no other way.
@@ -42,6 +45,7 @@ pub struct Link {
     pub(super) wishes: mpsc::UnboundedReceiver<Wish>,
     pub(super) heard: mpsc::UnboundedSender<Heard>,
     pub(super) clock: Clock,
+    pub(super) traces: Traces,
     pub(super) metrics: Arc<Metrics>,
     pub(super) topics: HashSet<Topic>,
 }
@@ -208,9 +212,13 @@ impl Link {
         match wire::unpack(Bytes::copy_from_slice(payload)) {
             // Told here before it went to Redis.
             Some((origin, _)) if origin == self.origin => {}
-            Some((_, envelope)) => {
+            Some((_, mut envelope)) => {
                 let late = seconds_between(envelope.at, self.clock.now());
                 self.metrics.bus_seconds.observe(late);
+                if let Some(cause) = &envelope.cause {
+                    debug!(request_id = %cause.request_id, topic = ?envelope.topic, seq = envelope.seq, "Heard of an event");
+                    envelope.cause = Some(self.traces.heard(cause, envelope.at.into()));
+                }
                 let _ = self.heard.send(Heard::Told(Arc::new(envelope)));
             }
             None => {

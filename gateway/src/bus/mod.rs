@@ -34,7 +34,10 @@ use crate::{
     clock::Clock,
     config,
     error::{Error, Result},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        traces::{Cause, Traces},
+    },
 };
 
 /// Events that wait to be published at most. Redis is away when there are more, and they are in the log anyway.
@@ -57,6 +60,7 @@ pub struct Bus {
     owes_a_notice: Arc<AtomicBool>,
     wishes: mpsc::UnboundedSender<Wish>,
     clock: Clock,
+    traces: Traces,
     metrics: Arc<Metrics>,
 }
 
@@ -81,7 +85,13 @@ pub struct Works {
 
 impl Bus {
     /// Prepare connections. None is opened yet, so a Redis that is away does not keep a replica from starting.
-    pub fn new(config: &config::Redis, clock: Clock, metrics: Arc<Metrics>) -> anyhow::Result<(Self, Works)> {
+    pub fn new(
+        config: &config::Redis,
+        origin: Uuid,
+        clock: Clock,
+        traces: Traces,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<(Self, Works)> {
         let mut settings = deadpool_redis::Config::from_url(config.url.expose());
         settings.pool = Some(PoolConfig {
             max_size: config.max_connections,
@@ -106,7 +116,7 @@ impl Bus {
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
         let (wishes, wished) = mpsc::unbounded_channel();
         let owes_a_notice = Arc::new(AtomicBool::new(false));
-        let (origin, prefix) = (Uuid::new_v4(), Arc::<str>::from(config.prefix.as_str()));
+        let prefix = Arc::<str>::from(config.prefix.as_str());
         let works = Works {
             link: Link {
                 client: client(config)?,
@@ -115,6 +125,7 @@ impl Bus {
                 wishes: wished,
                 heard: heard.clone(),
                 clock: clock.clone(),
+                traces: traces.clone(),
                 metrics: metrics.clone(),
                 topics: HashSet::new(),
             },
@@ -139,6 +150,7 @@ impl Bus {
             owes_a_notice,
             wishes,
             clock,
+            traces,
             metrics,
         };
         Ok((bus, works))
@@ -165,6 +177,7 @@ impl Bus {
 
     /// Tell of what nobody needs to remember.
     pub fn publish_passing(&self, topics: impl IntoIterator<Item = Topic>, event: &Event) -> Result<()> {
+        let cause = Cause::current();
         let body = bytes::Bytes::from(event.body().map_err(Error::internal)?);
         let envelopes = topics.into_iter().map(|topic| Envelope {
             topic,
@@ -172,6 +185,7 @@ impl Bus {
             kind: event.kind().name().into(),
             held_for: None,
             at: Default::default(),
+            cause: cause.clone(),
             body: body.clone(),
         });
         self.publish(envelopes.collect());
@@ -196,6 +210,10 @@ impl Bus {
     /// The name of this replica: another one each time it starts.
     pub fn origin(&self) -> Uuid {
         self.origin
+    }
+
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// The connection that everybody shares.

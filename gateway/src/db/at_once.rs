@@ -6,7 +6,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
@@ -45,6 +45,7 @@ impl Kept {
         Ok(AtOnce {
             conn: conn.await.unwrap_or(Err(super::silent()))?,
             kept: self.clone(),
+            began: bus.traces().now(),
             asked: Asked {
                 when: None,
                 bus: bus.clone(),
@@ -79,6 +80,8 @@ impl Kept {
 pub struct AtOnce {
     conn: PgConnection,
     kept: Kept,
+    /// If somebody wants to know.
+    began: Option<SystemTime>,
     asked: Asked,
     metrics: Arc<Metrics>,
 }
@@ -96,11 +99,13 @@ impl AtOnce {
     }
 
     /// It is made: tell of it.
-    pub fn done(mut self, recorded: Vec<Envelope>) {
+    pub fn done(mut self, mut recorded: Vec<Envelope>) {
         if let Some(asked) = self.asked.when.take() {
             self.metrics.commit_seconds.observe(asked.elapsed().as_secs_f64());
         }
         self.metrics.events_recorded.inc_by(recorded.len() as u64);
+        let causes = recorded.iter_mut().map(|envelope| &mut envelope.cause);
+        self.asked.bus.traces().committed(self.began, causes);
         self.asked.bus.publish(recorded);
         self.keep();
     }

@@ -26,6 +26,7 @@ pub async fn after(db: &Db, topic: Topic, after: Seq, limit: i64) -> Result<Vec<
         kind: row.kind.into(),
         held_for: None,
         at: row.at,
+        cause: None,
         body: row.body.into(),
     });
     Ok(envelopes.collect())

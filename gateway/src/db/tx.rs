@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,7 +19,7 @@ use crate::{
     bus::{Bus, Envelope},
     error::{Error, Result},
     lifecycle::Tasks,
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, traces::Cause},
 };
 
 /// A change under way. Dropping it undoes all.
@@ -29,6 +29,9 @@ pub struct Tx {
     /// A commit that has not been answered by then never will be.
     patience: Duration,
     recorded: Vec<Envelope>,
+    /// Whoever asks for it, and since when it takes time: if somebody wants to know.
+    cause: Option<Arc<Cause>>,
+    began: Option<SystemTime>,
     bus: Bus,
     tasks: Tasks,
     metrics: Arc<Metrics>,
@@ -55,6 +58,8 @@ impl Tx {
             inner,
             patience,
             recorded: Vec::new(),
+            cause: Cause::current(),
+            began: bus.traces().now(),
             bus,
             tasks,
             metrics,
@@ -172,6 +177,7 @@ impl Tx {
             held_for: None,
             // Set when it is told.
             at: DateTime::default(),
+            cause: self.cause.clone(),
             body: body.into(),
         });
         self.recorded.extend(envelopes);
@@ -219,7 +225,9 @@ impl Tx {
         let Self {
             inner,
             patience,
-            recorded,
+            mut recorded,
+            cause: _,
+            began,
             bus,
             tasks,
             metrics,
@@ -232,6 +240,8 @@ impl Tx {
             if outcome.is_ok() {
                 metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
                 metrics.events_recorded.inc_by(recorded.len() as u64);
+                let causes = recorded.iter_mut().map(|envelope| &mut envelope.cause);
+                bus.traces().committed(began, causes);
                 bus.publish(recorded);
             } else if !recorded.is_empty() {
                 // The connection may have broken behind the commit: then it was made, and nobody was told.

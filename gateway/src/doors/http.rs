@@ -37,7 +37,10 @@ use crate::{
     error::Error,
     features::Backend,
     lifecycle::panic_text,
-    telemetry::metrics::{ProblemLabels, RequestLabels, RouteLabels},
+    telemetry::{
+        metrics::{ProblemLabels, RequestLabels, RouteLabels},
+        traces::{Cause, Stage},
+    },
 };
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -185,11 +188,27 @@ async fn observe(State(backend): State<Arc<Backend>>, mut request: Request, next
 
     let metrics = &backend.metrics;
     let _under_way = UnderWay::new(&metrics.requests_under_way);
-    let span = info_span!("request", request_id = %id, user = Empty);
+    let span = info_span!("request", request_id = %id, trace_id = Empty, user = Empty);
+    let mut stage = backend.bus.traces().request(|| format!("{method} {route}"), &id);
+    let cause = Cause {
+        request_id: id.as_str().into(),
+        trace: stage.as_ref().map(Stage::context),
+    };
+    if let Some(trace) = &cause.trace {
+        span.record("trace_id", tracing::field::display(trace.trace_id()));
+    }
     let started = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = cause.leads_to(next.run(request)).instrument(span.clone()).await;
     let (took, status) = (started.elapsed(), response.status().as_u16());
 
+    if let Some(stage) = &mut stage {
+        stage.set("http.request.method", method.to_string());
+        stage.set("http.route", route.clone());
+        stage.set("http.response.status_code", i64::from(status));
+        if status >= 500 {
+            stage.failed(format!("status {status}"));
+        }
+    }
     span.in_scope(
         || info!(%method, route, status, took_ms = took.as_secs_f64() * 1_000.0, "Answered a request"),
     );

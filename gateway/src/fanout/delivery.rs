@@ -11,7 +11,10 @@ use shared::{
     topic::{Seq, Topic},
 };
 
-use crate::bus::{Envelope, PASSING};
+use crate::{
+    bus::{Envelope, PASSING},
+    telemetry::traces::{Stage, Traces},
+};
 
 #[derive(Debug)]
 pub struct Delivery {
@@ -20,6 +23,8 @@ pub struct Delivery {
     pub kind: Option<Kind>,
     json: Box<RawValue>,
     rendered: OnceLock<Vec<u8>>,
+    /// Lasts until the last who listens has it written down.
+    _stage: Option<Box<Stage>>,
 }
 
 impl Delivery {
@@ -33,7 +38,17 @@ impl Delivery {
             envelope,
             json,
             rendered: OnceLock::new(),
+            _stage: None,
         })
+    }
+
+    /// As a trace shows it.
+    pub fn traced(self, traces: &Traces) -> Self {
+        let stage = traces.delivery(self.envelope.cause.as_ref(), &self.envelope.kind);
+        Self {
+            _stage: stage,
+            ..self
+        }
     }
 
     pub fn topic(&self) -> Topic {
@@ -87,6 +102,7 @@ impl Delivery {
             kind: kind.name().into(),
             held_for,
             at: DateTime::default(),
+            cause: None,
             body: body.into(),
         };
         Arc::new(Self::new(Arc::new(envelope)).unwrap())

@@ -100,6 +100,7 @@ impl Hub {
             self.0.metrics.bus_garbage.inc();
             return;
         };
+        let delivery = delivery.traced(self.0.bus.traces());
         let (topic, delivery) = (delivery.topic(), Arc::new(delivery));
         let mut interest = self.interest();
         let outcome = interest.accept(delivery);

@@ -1,6 +1,7 @@
-//! Logs and numbers: what this process tells those who run it.
+//! Logs, numbers and traces: what this process tells those who run it.
 
 pub mod metrics;
+pub mod traces;
 
 use std::io::IsTerminal;
 

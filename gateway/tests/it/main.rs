@@ -37,5 +37,6 @@ mod sends;
 mod shutdown;
 mod sick_services;
 mod tls;
+mod traces;
 mod two_tabs;
 mod weather;

@@ -215,7 +215,7 @@ async fn nothing_older_than_tls_1_3_is_answered() {
     // Machines ask in plain HTTP, on a port of their own.
     cluster
         .ops(0)
-        .get("/health/ready")
+        .get("/health/live")
         .await
         .unwrap()
         .expect(200)

@@ -14,6 +14,7 @@ use socketioxide::{
 };
 use tokio::{sync::mpsc, time::timeout};
 use tracing::{error, warn};
+use uuid::Uuid;
 
 use super::{
     Door, answer,
@@ -38,7 +39,10 @@ use crate::{
         presence,
         sessions::broken_lines::{self, Break},
     },
-    telemetry::metrics::{CommandLabels, ProblemLabels, ReasonLabels},
+    telemetry::{
+        metrics::{CommandLabels, ProblemLabels, ReasonLabels},
+        traces::{Cause, Stage},
+    },
 };
 
 /// After the packet that says goodbye, the client has this long to go before it is dropped.
@@ -311,8 +315,14 @@ impl Drop for EndsWith {
 async fn ask(door: &Door, caller: &Caller, name: &str, payload: &str) -> Option<answer::Answer> {
     let backend = &door.live.backend;
     let command = names::known(name);
+    let request_id = Uuid::now_v7().to_string();
+    let mut stage = backend.bus.traces().request(|| command.to_owned(), &request_id);
+    let cause = Cause {
+        request_id: request_id.as_str().into(),
+        trace: stage.as_ref().map(Stage::context),
+    };
     let outcome = match names::asked(name, payload) {
-        Some(Ok(command)) => timeout(PATIENCE, dispatch(backend, caller, command))
+        Some(Ok(command)) => timeout(PATIENCE, cause.leads_to(dispatch(backend, caller, command)))
             .await
             .unwrap_or_else(|late| Err(Error::unavailable(late))),
         Some(Err(error)) => Err(error),
@@ -322,7 +332,10 @@ async fn ask(door: &Door, caller: &Caller, name: &str, payload: &str) -> Option<
         Ok(reply) => answer::success(name, payload, &reply, backend.clock.now()),
         Err(error) => {
             if let Some(cause) = error.cause() {
-                warn!(%cause, command, user = %caller.user, "A command failed");
+                warn!(%cause, %request_id, command, user = %caller.user, "A command failed");
+                if let Some(stage) = &mut stage {
+                    stage.failed(cause.to_string());
+                }
             }
             let problem = error.problem();
             let problems = &backend.metrics.problems;

@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Result},
     features::{Backend, Caller, Way, media::attach::Named, presence, search},
     limits::Limited,
+    telemetry::traces::Cause,
 };
 
 /// How often to look for the first message with a key whose fate was not decided yet when we looked.
@@ -40,6 +41,7 @@ pub struct Draft {
     pub(super) reply_to: Option<MessageId>,
     pub(super) key: Option<ClientKey>,
     pub(super) held_for: Option<SessionId>,
+    pub(super) cause: Option<Arc<Cause>>,
 }
 
 /// What became of a draft.
@@ -136,6 +138,7 @@ impl Draft {
             reply_to: ask.reply_to_id,
             key: ask.client_message_id,
             held_for: (caller.way == Way::Request).then_some(caller.session),
+            cause: Cause::current(),
         })
     }
 

@@ -123,6 +123,7 @@ impl<'a> Batch<'a> {
                 seq,
                 kind: Kind::MessageSent.name().into(),
                 held_for: new.draft.held_for,
+                cause: new.draft.cause.clone(),
                 // Set when it is told.
                 at: DateTime::default(),
                 body: (new.open_json + &Message::place_json(at, seq)).into(),
