@@ -11,7 +11,7 @@ use std::{io, str::FromStr, sync::Arc, time::Duration};
 use anyhow::Context;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use sqlx::{
-    ConnectOptions, Connection, PgPool,
+    ConnectOptions, Connection, PgConnection, PgPool, Row,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -73,8 +73,8 @@ impl Db {
             .acquire_timeout(config.acquire_timeout)
             .after_release(|connection, _| {
                 Box::pin(async {
-                    let answer = timeout(PROOF_OF_LIFE, connection.ping()).await;
-                    answer.unwrap_or(Err(silent())).map(|()| true)
+                    let answer = timeout(PROOF_OF_LIFE, is_free(connection)).await;
+                    answer.unwrap_or(Err(silent()))
                 })
             })
             .connect_lazy_with(options.clone());
@@ -179,6 +179,16 @@ async fn wait_for(options: &PgConnectOptions) -> anyhow::Result<()> {
         warn!(host, port, %error, "Waiting for PostgreSQL");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Whoever gives up while BEGIN is on its way leaves a transaction open that the library does not know of. What the next one writes
+/// without a transaction of their own would never be committed, so such a connection is closed. One that says nothing is, too.
+async fn is_free(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    // In one message, or the statement would be younger than its own transaction.
+    let answer = sqlx::raw_sql("select now() = statement_timestamp()")
+        .fetch_one(connection)
+        .await?;
+    answer.try_get(0)
 }
 
 fn silent() -> sqlx::Error {

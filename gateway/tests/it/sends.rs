@@ -492,3 +492,31 @@ async fn too_much_is_refused_and_then_it_goes_on() {
     }
     said(&cluster, &chat).await;
 }
+
+#[tokio::test]
+async fn a_forgotten_transaction_is_not_the_next_ones() {
+    let cluster = Cluster::start().await;
+    let mut database = cluster.database().await;
+    // What remains when somebody gives up while BEGIN is on its way.
+    for (leaves_behind, stays) in [("select 1", true), ("begin", false)] {
+        let mut connection = cluster.replicas[0].backend.db.read().acquire().await.unwrap();
+        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+        sqlx::raw_sql(leaves_behind)
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        drop(connection);
+        // Given back, which happens behind the scenes.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let is_there: bool =
+            sqlx::query_scalar("select exists (select from pg_stat_activity where pid = $1)")
+                .bind(pid)
+                .fetch_one(&mut database)
+                .await
+                .unwrap();
+        assert_eq!(is_there, stays, "{leaves_behind}");
+    }
+}
