@@ -4,10 +4,6 @@
 drop index events_by_transaction;
 alter table events drop column xid;
 
--- Most messages have no key, and need no place in this index. (Nothing that names the constraint was ever released.)
-alter table messages drop constraint messages_client_key;
-create unique index messages_client_key on messages (sender_id, client_key) where client_key is not null;
-
 -- Keep new messages and what the log says of them. For each there is an entry in every array, in one order; the places come back in
 -- that order. Nothing is kept, and SQLSTATE MG001 says so, if what was true when the caller looked is not true behind the locks:
 -- that senders are in their chats, that they and their partners (of direct chats) may write to each other, that keys are new. What a
@@ -34,17 +30,19 @@ begin
     ) as pairs;
     if wanted > 0 then
         select count(*) into held from (
+            select distinct least(new.sender, new.partner) as first, greatest(new.sender, new.partner) as second
+            from unnest(senders, partners) as new (sender, partner) where new.partner is not null
+            order by first, second
+        ) as pair cross join lateral (
             select from contacts c
-            where c.status = 'accepted' and (c.first_id, c.second_id) in (
-                select least(new.sender, new.partner), greatest(new.sender, new.partner)
-                from unnest(senders, partners) as new (sender, partner) where new.partner is not null
-            )
-            order by c.first_id, c.second_id for share
-        ) as contacts;
+            where c.first_id = pair.first and c.second_id = pair.second and c.status = 'accepted' offset 0 for share
+        ) as accepted;
         if held <> wanted or exists (
             select from unnest(senders, partners) as new (sender, partner)
-            join blocks b on b.blocker_id = new.sender and b.blocked_id = new.partner
-                or b.blocker_id = new.partner and b.blocked_id = new.sender
+            where new.partner is not null and (
+                exists (select from blocks b where b.blocker_id = new.sender and b.blocked_id = new.partner offset 0)
+                or exists (select from blocks b where b.blocker_id = new.partner and b.blocked_id = new.sender offset 0)
+            )
         ) then
             raise exception using errcode = 'MG001', message = 'somebody may not write to somebody any more';
         end if;
@@ -80,7 +78,7 @@ begin
         where exists (select from participants p where p.chat_id = new.chat and p.user_id = new.sender and p.left_at is null offset 0)
           and exists (select from chats c where c.id = new.chat and c.deleted_at is null offset 0)
         order by new.sender, new.key
-        on conflict (sender_id, client_key) where client_key is not null do nothing
+        on conflict do nothing
         returning chat_id, created_at
     ), newest as (
         select chat_id, max(created_at) as at from added group by chat_id

@@ -1,6 +1,7 @@
 -- Condensing a chat for searches held the chat's topic, so that sends to it waited, and all that shared a transaction with them. What
 -- condensing must not overlap is a change of what was said before; new messages only come behind what it reads. So it now takes turns
--- with changes alone. (The topic is held beside it for the sake of replicas of the version before.)
+-- with changes alone. A message that comes just then may find its chat noted as due and be too late to be condensed: then that happens
+-- when the chat is due the next time, and until then the message is looked at by itself. (The topic is held beside it for the sake of replicas of the version before.)
 create or replace function forget_search_segment() returns trigger language plpgsql as $$
 begin
     perform from topics where id = new.chat_id for no key update;

@@ -221,8 +221,10 @@ impl Link {
                 }
                 let _ = self.heard.send(Heard::Told(Arc::new(envelope)));
             }
+            // Perhaps of a version to come, while a deploy rolls: what it says is in the log.
             None => {
                 self.metrics.bus_garbage.inc();
+                let _ = self.heard.send(Heard::LookItUp);
             }
         }
     }

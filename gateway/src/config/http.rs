@@ -68,13 +68,25 @@ impl Http {
     pub fn origins(&self) -> Vec<String> {
         let (scheme, rest) = self.public_url.split_once("://").unwrap_or_default();
         let own = rest.split('/').next().map(|host| format!("{scheme}://{host}"));
-        self.cors_origins.iter().cloned().chain(own).collect()
+        let origins = self.cors_origins.iter().cloned().chain(own);
+        origins.map(|origin| as_browsers_write(&origin)).collect()
     }
 
     /// Do browsers reach this server over HTTPS only?
     pub fn is_https(&self) -> bool {
         self.tls_certificate.is_some() || self.public_url.starts_with("https://")
     }
+}
+
+/// In lower case, and without the port that goes without saying.
+fn as_browsers_write(origin: &str) -> String {
+    let origin = origin.to_ascii_lowercase();
+    let usual = if origin.starts_with("https:") {
+        ":443"
+    } else {
+        ":80"
+    };
+    origin.strip_suffix(usual).unwrap_or(&origin).to_owned()
 }
 
 fn origin(text: &str) -> Result<String, &'static str> {
@@ -92,4 +104,22 @@ fn origin(text: &str) -> Result<String, &'static str> {
         return Ok(origin.to_owned());
     }
     Err("write origins as a browser does: http://host or https://host:port, without a path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_as_browsers_write_them() {
+        for (written, told) in [
+            ("https://Chat.Example:443", "https://chat.example"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://localhost:443", "http://localhost:443"),
+            ("https://chat.example:8443", "https://chat.example:8443"),
+            ("*", "*"),
+        ] {
+            assert_eq!(as_browsers_write(&origin(written).unwrap()), told);
+        }
+    }
 }

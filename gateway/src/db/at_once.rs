@@ -18,6 +18,12 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
+/// A statement may take so long. A lane gives up after five seconds, and what it gave up must not be committed behind its back: there
+/// are two statements in a change, and PostgreSQL stops them itself.
+const STATEMENT: Duration = Duration::from_millis(1_750);
+/// To find a connection that works, or to open one, may take so long.
+const OPENING: Duration = Duration::from_secs(1);
+
 /// A connection that nobody used for so long is tried out before it is used again.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -25,23 +31,24 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Kept {
     options: PgConnectOptions,
-    /// To find one or to open one may take so long.
-    patience: Duration,
     idle: Arc<Mutex<Vec<(PgConnection, Instant)>>>,
 }
 
 impl Kept {
-    pub fn new(options: PgConnectOptions, patience: Duration) -> Self {
+    pub fn new(options: PgConnectOptions, statement_timeout: Duration) -> Self {
+        let millis = statement_timeout.min(STATEMENT).as_millis().to_string();
         Self {
-            // PostgreSQL would plan anew, for arrays of just this length, each time: that took two thirds of its part in a message.
-            options: options.options([("plan_cache_mode", "force_generic_plan")]),
-            patience,
+            options: options.options([
+                // PostgreSQL would plan anew, for arrays of just this length, each time: that took two thirds of its part in a message.
+                ("plan_cache_mode", "force_generic_plan"),
+                ("statement_timeout", millis.as_str()),
+            ]),
             idle: Arc::default(),
         }
     }
 
     pub async fn change(&self, bus: &Bus, metrics: &Arc<Metrics>) -> Result<AtOnce> {
-        let conn = timeout(self.patience, self.connection());
+        let conn = timeout(OPENING, self.connection());
         Ok(AtOnce {
             conn: conn.await.unwrap_or(Err(super::silent()))?,
             kept: self.clone(),

@@ -80,7 +80,7 @@ impl Db {
             .connect_lazy_with(options.clone());
         Ok(Self {
             pool,
-            kept: Kept::new(options, config.acquire_timeout),
+            kept: Kept::new(options, config.statement_timeout),
             patience: config.statement_timeout + PROOF_OF_LIFE,
         })
     }

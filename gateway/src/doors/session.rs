@@ -62,22 +62,26 @@ pub async fn open(
     named: Positions,
 ) -> Result<Opened> {
     let backend = &live.backend;
-    let _turn = backend.turns.take().await;
     let attachment = live.hub.attach(listener);
     attachment.listen(&[Topic::User(caller.user)]).await?;
+    let turn = backend.turns.take().await;
     let topics: Vec<Topic> = open::places(backend, caller, began)
         .await?
         .iter()
         .map(|place| Topic::Chat(place.chat))
         .collect();
+    // Redis may be slow, and others need it not.
+    drop(turn);
     let heard = attachment.listen(&topics).await?;
 
     // Asked again: whoever was removed while we began to listen must not hear what comes, and whoever was logged out must not be
     // here. If it happens from now on, an event says so.
+    let turn = backend.turns.take().await;
     let places = open::places(backend, caller, began).await?;
     if !backend.sessions.is_living_now(backend, caller).await? {
         return Err(Error::Unauthenticated(Reason::SessionEnded));
     }
+    drop(turn);
     for topic in topics {
         if !places.iter().any(|place| Topic::Chat(place.chat) == topic) {
             attachment.cease(topic);

@@ -19,14 +19,37 @@ use crate::{
     error::{Error, Result},
     features::{Backend, Caller, Way, media::attach::Named, presence, search},
     limits::Limited,
+    telemetry::metrics::Metrics,
     telemetry::traces::Cause,
 };
 
 /// How often to look for the first message with a key whose fate was not decided yet when we looked.
 const LOOKS: usize = 3;
 
-/// Where messages wait to be written, with others.
-pub type Sends = Lanes<Arc<Draft>, Outcome>;
+/// Where messages wait to be written, with others of their kind: those that one statement writes do not wait for transactions.
+#[derive(Debug)]
+pub struct Sends {
+    plain: Lanes<Arc<Draft>, Outcome>,
+    others: Lanes<Arc<Draft>, Outcome>,
+}
+
+impl Sends {
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self {
+            plain: Lanes::new(metrics),
+            others: Lanes::new(metrics),
+        }
+    }
+
+    async fn ask(&self, draft: &Arc<Draft>) -> Result<Outcome> {
+        let lanes = if draft.is_plain() {
+            &self.plain
+        } else {
+            &self.others
+        };
+        lanes.ask(draft.chat, draft.clone(), draft.size()).await
+    }
+}
 
 /// A message that is to be sent, made harmless.
 #[derive(Debug)]
@@ -64,7 +87,7 @@ pub async fn send(backend: &Backend, caller: &Caller, chat: ChatId, ask: SendMes
     backend.limits.check(Limited::SendMessage, caller.user).await?;
     let draft = Arc::new(Draft::of(caller, chat, ask)?);
     for _ in 0..LOOKS {
-        match backend.sends.ask(chat, draft.clone(), draft.size()).await? {
+        match backend.sends.ask(&draft).await? {
             Outcome::Sent(message) => {
                 presence::typing::stop(backend, caller.user, chat)?;
                 return Ok(Sent {
@@ -96,7 +119,10 @@ pub async fn keep_sending(backend: Arc<Backend>) {
             async move { together::send(&backend, drafts).await }
         }
     };
-    backend.sends.run(&backend.tasks, work).await;
+    tokio::join!(
+        backend.sends.plain.run(&backend.tasks, work.clone()),
+        backend.sends.others.run(&backend.tasks, work),
+    );
 }
 
 /// The answer to a request that sent this message has been written: the sender's own sockets may be told of it now.
@@ -140,6 +166,11 @@ impl Draft {
             held_for: (caller.way == Way::Request).then_some(caller.session),
             cause: Cause::current(),
         })
+    }
+
+    /// It neither answers a message nor shows images.
+    fn is_plain(&self) -> bool {
+        self.reply_to.is_none() && self.images.is_empty()
     }
 
     /// About how much memory it takes up.

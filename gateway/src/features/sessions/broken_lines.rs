@@ -59,13 +59,11 @@ pub async fn note(backend: &Arc<Backend>, user: UserId, ended: Break) {
         Break::Unknown(behind) => (since, behind, Vec::new()),
     };
     let noted = Noted { since, behind, told };
-    let turn = backend.turns.take().await;
     match timeout(PATIENCE, note_one(backend, user, &noted)).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => warn!(?error, "Cannot note that a connection broke, trying again"),
         Err(_) => warn!("Noting that a connection broke takes long"),
     }
-    drop(turn);
     let for_later = backend.clone();
     let noted = Arc::new(noted);
     let again = again_and_again(move || {
@@ -76,6 +74,7 @@ pub async fn note(backend: &Arc<Backend>, user: UserId, ended: Break) {
 }
 
 async fn note_one(backend: &Backend, user: UserId, noted: &Noted) -> Result<()> {
+    let _turn = backend.turns.take().await;
     let now = backend.clock.now();
     let mut tx = backend.begin().await?;
     if let Some(since) = store::line_broke(&mut tx, user, noted, now + AGAIN).await? {

@@ -14,6 +14,7 @@ use shared::{
     problem::Reason,
     topic::{Seq, Topic},
 };
+use sqlx::PgConnection;
 
 use super::{Draft, Outcome};
 use crate::{
@@ -49,13 +50,6 @@ struct Candidate<'a> {
     sender: Sender,
     quote: Option<Quote>,
     images: Vec<Attachment>,
-}
-
-impl Candidate<'_> {
-    /// It neither answers a message nor shows images.
-    fn is_plain(&self) -> bool {
-        self.draft.reply_to.is_none() && self.draft.images.is_empty()
-    }
 }
 
 /// All drafts of a transaction: what remains of them, and what was decided about the others.
@@ -142,8 +136,62 @@ impl<'a> Batch<'a> {
 
 /// Nothing, if what was true before the chats were locked was not true behind their locks: then nothing has been written.
 async fn attempt(backend: &Backend, drafts: &[Arc<Draft>]) -> Result<Option<Vec<Result<Outcome>>>> {
+    if drafts.iter().all(|draft| draft.is_plain()) {
+        at_once(backend, drafts).await
+    } else {
+        in_transaction(backend, drafts).await
+    }
+}
+
+async fn at_once(backend: &Backend, drafts: &[Arc<Draft>]) -> Result<Option<Vec<Result<Outcome>>>> {
     let mut change = backend.at_once().await?;
-    let senders = store::senders(change.conn(), &backend.settings, drafts).await?;
+    let mut batch = judged(backend, change.conn(), drafts).await?;
+    if batch.left.is_empty() {
+        change.undone();
+        return batch.outcomes().map(Some);
+    }
+    let new = batch.new_messages(backend.clock.now())?;
+    match store::keep(change.write(), &new, backend.clock.now()).await? {
+        Some(places) => {
+            change.done(batch.sent(new, places));
+            batch.outcomes().map(Some)
+        }
+        None => {
+            change.undone();
+            Ok(None)
+        }
+    }
+}
+
+/// What depends on something that others may change or take meanwhile needs more than one statement.
+async fn in_transaction(backend: &Backend, drafts: &[Arc<Draft>]) -> Result<Option<Vec<Result<Outcome>>>> {
+    let mut tx = backend.begin().await?;
+    let mut batch = judged(backend, tx.conn(), drafts).await?;
+    quote_originals(backend, &mut tx, &mut batch).await?;
+    hold_images(backend, &mut tx, &mut batch).await?;
+    if batch.left.is_empty() {
+        return batch.outcomes().map(Some);
+    }
+    let new = batch.new_messages(backend.clock.now())?;
+    let Some(places) = store::keep(tx.conn(), &new, backend.clock.now()).await? else {
+        return Ok(None);
+    };
+    let images = new
+        .iter()
+        .map(|new| (new.message.id, new.message.attachments.as_slice()));
+    attach::give(&mut tx, images).await?;
+    tx.recorded(batch.sent(new, places));
+    tx.commit().await?;
+    batch.outcomes().map(Some)
+}
+
+/// The drafts without those that somebody may not send, or has sent.
+async fn judged<'a>(
+    backend: &Backend,
+    conn: &mut PgConnection,
+    drafts: &'a [Arc<Draft>],
+) -> Result<Batch<'a>> {
+    let senders = store::senders(conn, &backend.settings, drafts).await?;
     let mut batch = Batch::new(drafts, senders);
     let mut keys = HashSet::new();
     batch.sift(|candidate| {
@@ -157,47 +205,7 @@ async fn attempt(backend: &Backend, drafts: &[Arc<Draft>]) -> Result<Option<Vec<
         is_taken.then_some(Ok(Outcome::KeyIsTaken))
     });
     batch.sift(|candidate| may_write(&candidate.sender).err().map(Err));
-    if batch.left.is_empty() {
-        change.undone();
-        return batch.outcomes().map(Some);
-    }
-    if batch.left.iter().all(Candidate::is_plain) {
-        let new = batch.new_messages(backend.clock.now())?;
-        match store::keep(change.write(), &new, backend.clock.now()).await? {
-            Some(places) => change.done(batch.sent(new, places)),
-            None => {
-                change.undone();
-                return Ok(None);
-            }
-        }
-    } else {
-        change.undone();
-        if !in_transaction(backend, &mut batch).await? {
-            return Ok(None);
-        }
-    }
-    batch.outcomes().map(Some)
-}
-
-/// What depends on something that others may change or take meanwhile needs more than one statement. Says no like `attempt`.
-async fn in_transaction(backend: &Backend, batch: &mut Batch<'_>) -> Result<bool> {
-    let mut tx = backend.begin().await?;
-    quote_originals(backend, &mut tx, batch).await?;
-    hold_images(backend, &mut tx, batch).await?;
-    if batch.left.is_empty() {
-        return Ok(true);
-    }
-    let new = batch.new_messages(backend.clock.now())?;
-    let Some(places) = store::keep(tx.conn(), &new, backend.clock.now()).await? else {
-        return Ok(false);
-    };
-    let images = new
-        .iter()
-        .map(|new| (new.message.id, new.message.attachments.as_slice()));
-    attach::give(&mut tx, images).await?;
-    tx.recorded(batch.sent(new, places));
-    tx.commit().await?;
-    Ok(true)
+    Ok(batch)
 }
 
 /// In a direct chat one writes only as long as the two are contacts and none has blocked the other.

@@ -231,9 +231,11 @@ pub(in crate::features::messages) async fn keep(
         Ok(places) if places.len() == new.len() => Ok(Some(
             places.into_iter().map(|place| (place.seq, place.at)).collect(),
         )),
-        Ok(_) => Err(Error::internal("a message without a place")),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NOT_TRUE_ANY_MORE) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error @ sqlx::Error::Database(_)) => Err(error.into()),
+        // Written or not: nobody knows.
+        Ok(_) => Err(Error::unavailable("a message without a place")),
+        Err(error) => Err(Error::unavailable(error)),
     }
 }
 
