@@ -29,8 +29,13 @@ async fn every_answer_is_documented() {
 #[ignore = "run by .ci/contract"]
 async fn official_clients() {
     let heavy = std::env::var_os("HEAVY").is_some();
+    // The addresses of images name a replica that is there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let third = free.local_addr().unwrap();
+    drop(free);
     let cluster = Cluster::with(|config| {
         config.database.max_connections = 20;
+        config.http.public_url = format!("http://{third}");
         if heavy {
             config.limits.rate_limits = Switch::Off;
         }
@@ -38,6 +43,7 @@ async fn official_clients() {
     .await;
     let mut short = cluster.config.clone();
     short.auth.access_token_ttl = Duration::from_secs(10);
+    short.http.listen = third;
     let short = cluster.replica_with(&short).await;
     let address = |app: &gateway::app::App| format!("http://{}", app.address);
     let replicas: Vec<String> = cluster.replicas.iter().map(address).collect();
