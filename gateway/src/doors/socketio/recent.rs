@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 /// A broken connection shows by now: what was written longer ago has arrived.
 pub const UNCERTAIN: Duration = Duration::from_secs(60);
-/// A client that says goodbye ignores what is under way to it at that moment. Less than `arrivals::MOMENT`: what its author was told
-/// to have arrived is not told again.
+/// A client that says goodbye, or closes its connection, ignores what is under way to it at that moment. Less than
+/// `arrivals::MOMENT`: what its author was told to have arrived is not told again.
 const UNDER_WAY: Duration = Duration::from_millis(40);
 
 /// Where writing began in each chat, for the current stretch of time and the one before.
@@ -56,14 +56,14 @@ impl Recent {
     }
 
     /// Per chat, the place behind which something may have been under way a moment ago.
-    pub fn under_way(&mut self, now: Instant) -> Vec<(ChatId, Seq)> {
+    pub fn under_way(&self, now: Instant) -> HashMap<ChatId, Seq> {
         let mut places = HashMap::new();
-        for (when, chat, seq) in self.latest.drain(..) {
-            if now - when <= UNDER_WAY {
-                places.entry(chat).or_insert(seq - 1);
+        for (when, chat, seq) in &self.latest {
+            if now - *when <= UNDER_WAY {
+                places.entry(*chat).or_insert(seq - 1);
             }
         }
-        places.into_iter().collect()
+        places
     }
 
     /// The chats of which something was written.
@@ -107,10 +107,16 @@ mod tests {
         assert_eq!(places, [(a, 6), (b, 2)]);
         recent.wrote(a, 9, later);
         recent.wrote(a, 10, later + UNDER_WAY * 2);
+        let now = later + UNDER_WAY * 2;
         assert_eq!(
-            recent.under_way(later + UNDER_WAY * 2),
-            [(a, 9)],
+            recent.under_way(now),
+            HashMap::from([(a, 9)]),
             "only the last moment"
+        );
+        assert_eq!(
+            recent.unread(now),
+            HashMap::from([(a, 7), (b, 2)]),
+            "a little more"
         );
         assert_eq!(recent.places(later + UNCERTAIN * 3), []);
     }

@@ -1,6 +1,10 @@
 //! Writes to one socket what it has to be told, in order: what was missed, then what happens.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use shared::{
@@ -390,17 +394,22 @@ impl Writer {
         self.recent.places(Instant::now())
     }
 
-    /// Per chat, the place up to which it was told lately.
+    /// Per chat, the place up to which it was told lately. What was under way to a client that left by itself is left out.
     pub fn told_lately(&self) -> Vec<(ChatId, Seq)> {
-        let chats = self.recent.chats();
-        chats
-            .filter_map(|chat| Some((chat, *self.told.get(&chat)?)))
-            .collect()
+        let under_way = match self.ending.why() {
+            None => self.recent.under_way(Instant::now()),
+            Some(_) => HashMap::new(),
+        };
+        let told = self.recent.chats().filter_map(|chat| {
+            let told = *self.told.get(&chat)?;
+            Some((chat, under_way.get(&chat).map_or(told, |place| told.min(*place))))
+        });
+        told.collect()
     }
 
     /// Per chat, the place behind which something was under way when the client said goodbye.
-    pub fn under_way(&mut self) -> Vec<(ChatId, Seq)> {
-        self.recent.under_way(Instant::now())
+    pub fn under_way(&self) -> Vec<(ChatId, Seq)> {
+        self.recent.under_way(Instant::now()).into_iter().collect()
     }
 }
 
