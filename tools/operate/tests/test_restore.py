@@ -7,6 +7,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -16,7 +17,7 @@ import unittest
 OPERATE = pathlib.Path(__file__).resolve().parent.parent
 SCRIPTS = OPERATE / "postgres"
 MIGRATIONS = OPERATE.parent.parent / "migrations"
-DEADLINE = 240  # A copy is synced piece by piece, and others may use the disk.
+DEADLINE = 120  # A copy is synced piece by piece, and others may use the disk.
 
 
 class Restoring(unittest.TestCase):
@@ -82,17 +83,30 @@ class Restoring(unittest.TestCase):
     def until(self, sql, what):
         deadline = time.monotonic() + DEADLINE
         while self.ask(sql, role={"PGDATABASE": "postgres"}) != "t":
-            self.assertLess(time.monotonic(), deadline, f"not in {DEADLINE} s: {what}")
+            if time.monotonic() > deadline:
+                log = self.place / "archive.log"
+                self.fail(f"not in {DEADLINE} s: {what}; {log.read_text() if log.exists() else ''}")
             time.sleep(0.1)
 
     def archive(self):
-        """archive-wal, up to what has been written by now."""
-        archiver = subprocess.Popen(
-            ["archive-wal"], env=self.env | self.backup, user=self.user, cwd=self.place, stderr=subprocess.DEVNULL
-        )
-        self.addCleanup(archiver.wait)
-        self.addCleanup(archiver.terminate)
+        """archive-wal, started again when it ends, as the service is."""
+        with open(self.place / "archive.log", "a") as log:
+            archiver = subprocess.Popen(
+                ["sh", "-c", "while :; do archive-wal; sleep 1; done"],
+                env=self.env | self.backup,
+                user=self.user,
+                cwd=self.place,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.addCleanup(self.end, archiver)
         return archiver
+
+    def end(self, archiver):
+        if archiver.poll() is None:
+            os.killpg(archiver.pid, signal.SIGTERM)
+            archiver.wait(timeout=DEADLINE)
 
     def archived(self):
         now = self.ask("select pg_current_wal_lsn()", role={"PGDATABASE": "postgres"})
@@ -101,7 +115,7 @@ class Restoring(unittest.TestCase):
     def crash(self, archiver):
         """The machine goes down, and its disk with it."""
         self.run_("pg_ctl", "stop", "--silent", "--mode=immediate")
-        archiver.wait(timeout=DEADLINE)
+        self.end(archiver)
         shutil.rmtree(self.env["PGDATA"])
 
     def test_back_to_a_moment_and_to_the_last(self):
