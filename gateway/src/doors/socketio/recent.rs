@@ -113,11 +113,6 @@ mod tests {
             HashMap::from([(a, 9)]),
             "only the last moment"
         );
-        assert_eq!(
-            recent.unread(now),
-            HashMap::from([(a, 7), (b, 2)]),
-            "a little more"
-        );
         assert_eq!(recent.places(later + UNCERTAIN * 3), []);
     }
 }
