@@ -127,7 +127,14 @@ class Restoring(unittest.TestCase):
             self.run_("psql", "-Xq", "-v", "ON_ERROR_STOP=1", env=self.gateway, input=migration.read_text())
         archiver = self.archive()
         self.ask("create table told (what text)")
+        # The copy is behind while the backup is made, and must not lose what it is writing.
+        wal = self.place / "backups" / "current" / "wal"
+        self.until("select exists (select from pg_stat_replication)", "somebody copies the log")
+        self.archived()
+        self.assertTrue(list(wal.glob("*.partial")), "a piece of the log is being copied")
+        os.killpg(archiver.pid, signal.SIGSTOP)
         self.run_("back-up-base", "once", env=self.backup)
+        os.killpg(archiver.pid, signal.SIGCONT)
 
         self.ask("insert into told values ('after the backup')")
         # The restored moment is counted in whole seconds by whoever is called at night.
@@ -136,6 +143,7 @@ class Restoring(unittest.TestCase):
         self.ask("insert into told values ('by mistake')")
         self.ask("alter table told rename to gone")
         self.archived()
+        self.assertNotIn("could not", (self.place / "archive.log").read_text())
         self.crash(archiver)
 
         self.run_("restore", moment)
