@@ -17,7 +17,7 @@ use chrono::DateTime;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gateway::{
     bus::{Envelope, wire},
-    doors::socketio::{frame, names, split},
+    doors::socketio::{names, packet, split},
     fanout::{Delivery, Outlet, bench::Audience},
 };
 use serde_json::json;
@@ -54,7 +54,7 @@ fn delivery(seq: i64) -> Arc<Delivery> {
 fn render(criterion: &mut Criterion) {
     let delivery = delivery(1);
     criterion.bench_function("render: an event into a frame", |bencher| {
-        bencher.iter(|| frame::event("message:new", black_box(delivery.json())));
+        bencher.iter(|| packet::event("message:new", black_box(delivery.json())));
     });
     let envelope = Arc::new(envelope(1));
     criterion.bench_function("render: an envelope into what the hub tells", |bencher| {

@@ -12,6 +12,7 @@ pub mod serve;
 pub mod session;
 pub mod socketio;
 pub mod tls;
+mod websocket;
 
 use std::time::Duration;
 

@@ -7,14 +7,17 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, header};
+use http::{StatusCode, Uri, header};
 use serde::Deserialize;
 use shared::problem::Reason;
 use socketioxide::extract::{SocketRef, State, TryData};
 use tracing::{debug, warn};
 use utoipa::ToSchema;
 
-use super::{Door, socket};
+use super::{
+    Door,
+    socket::{self, Prepared},
+};
 use crate::{
     doors::{line::Line, origins::Origins, session::Positions},
     error::Error,
@@ -78,60 +81,76 @@ pub async fn of_our_pages(Given(origins): Given<Origins>, request: Request, next
         .into_response()
 }
 
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// For good.
+    Away(Refusal),
+    /// What keeps us from looking passes, and a client that is refused would not come back: so the connection just breaks.
+    Off,
+}
+
 /// Look at who is there before CONNECT is answered. From here on nothing that the client sends is lost.
+pub async fn admit(door: &Arc<Door>, hello: Hello) -> Result<Prepared, Turned> {
+    let token = hello.token.as_str().unwrap_or_default();
+    if token.is_empty() {
+        return Err(Turned::Away(Refusal::NoToken));
+    }
+    if door.live.tasks.is_draining() {
+        return Err(Turned::Off);
+    }
+    match open::identify(&door.live.backend, token).await {
+        Ok(caller) => Ok(Prepared::new(door, caller, hello.positions())),
+        Err(Error::Unauthenticated(Reason::SessionEnded)) => Err(Turned::Away(Refusal::NoSession)),
+        Err(Error::Unauthenticated(reason)) => {
+            debug!(?reason, "A socket was refused");
+            Err(Turned::Away(Refusal::Other))
+        }
+        Err(error) => {
+            warn!(?error, "A socket could not be checked");
+            Err(Turned::Off)
+        }
+    }
+}
+
+/// The same for whom the library holds.
 pub async fn check(
     socket: SocketRef,
     State(door): State<Arc<Door>>,
     TryData(hello): TryData<Option<Hello>>,
 ) -> Result<(), Refusal> {
     let sid = socket.id.to_string();
-    let hello = hello.ok().flatten().unwrap_or_default();
-    let positions = hello.positions();
-    let token = hello.token.as_str().unwrap_or_default();
-    if token.is_empty() {
-        return Err(Refusal::NoToken);
-    }
-    if door.live.tasks.is_draining() {
-        return drop_silently(&door, &socket, &sid).await;
-    }
-    match open::identify(&door.live.backend, token).await {
-        Ok(caller) => {
-            let line = line_of(&socket);
-            door.lines.claim(&sid, line.clone());
-            socket::prepare(&socket, &door, caller, positions, line);
+    match admit(&door, hello.ok().flatten().unwrap_or_default()).await {
+        Ok(prepared) => {
+            door.lines.claim(&sid, line_of(&socket));
+            socket::prepare(&socket, &door, prepared);
             Ok(())
         }
-        Err(Error::Unauthenticated(Reason::SessionEnded)) => Err(Refusal::NoSession),
-        Err(Error::Unauthenticated(reason)) => {
-            debug!(?reason, "A socket was refused");
+        Err(Turned::Away(refusal)) => Err(refusal),
+        Err(Turned::Off) => {
+            door.lines.cut(&sid);
+            if let Some(line) = line_of(&socket) {
+                line.cut();
+            }
+            // The refusal below must find nobody.
+            tokio::time::sleep(Duration::from_millis(100)).await;
             Err(Refusal::Other)
         }
-        Err(error) => {
-            warn!(?error, "A socket could not be checked");
-            drop_silently(&door, &socket, &sid).await
-        }
     }
-}
-
-/// What keeps us from looking passes, and a client that is refused would not come back: so the connection just breaks.
-async fn drop_silently(door: &Door, socket: &SocketRef, sid: &str) -> Result<(), Refusal> {
-    door.lines.cut(sid);
-    if let Some(line) = line_of(socket) {
-        line.cut();
-    }
-    // The refusal below must find nobody.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    Err(Refusal::Other)
 }
 
 /// The connection of the first request, if the socket stays on it.
 fn line_of(socket: &SocketRef) -> Option<Line> {
     let parts = socket.req_parts();
-    let is_websocket = parts.uri.query().is_some_and(|query| {
-        form_urlencoded::parse(query.as_bytes())
-            .any(|(key, value)| key == "transport" && value == "websocket")
-    });
+    let is_websocket = value_of(&parts.uri, "transport").as_deref() == Some("websocket");
     is_websocket
         .then(|| parts.extensions.get::<Line>().cloned())
         .flatten()
+}
+
+/// What the address says of something.
+pub fn value_of(address: &Uri, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(address.query().unwrap_or_default().as_bytes());
+    let (_, value) = pairs.find(|(key, _)| key == name)?;
+    Some(value.into_owned())
 }

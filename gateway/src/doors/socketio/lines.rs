@@ -16,9 +16,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
+use super::handshake::value_of;
 use crate::doors::line::Line;
 
 /// Tells the balancer which replica knows this session, see `tools/src/dev_stack/balancer.rs`.
@@ -124,17 +125,8 @@ fn tidy(strands: &mut HashMap<String, Strand>) {
 
 /// Note which requests belong to which session.
 pub async fn follow(State(lines): State<Lines>, request: Request, next: Next) -> Response {
-    let query = request.uri().query().unwrap_or_default();
-    let value = |name: &str| {
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
-    };
-    let is_websocket = value("transport").as_deref() == Some("websocket");
-    let sid = value("sid");
-    let request = if is_websocket { lean(request) } else { request };
-    let response = match sid {
+    let is_websocket = value_of(request.uri(), "transport").as_deref() == Some("websocket");
+    let response = match value_of(request.uri(), "sid") {
         None if is_websocket => next.run(request).await,
         None => handshake(&lines, next.run(request).await).await,
         Some(sid) if is_websocket => {
@@ -157,30 +149,6 @@ pub async fn follow(State(lines): State<Lines>, request: Request, next: Next) ->
         return with_number(response).await;
     }
     response
-}
-
-/// The library keeps the request as long as its connection, and headers and address keep the eight kilobytes in which they were
-/// read: so it gets copies of what it looks at.
-fn lean(request: Request) -> Request {
-    const LOOKED_AT: [HeaderName; 4] = [
-        header::CONNECTION,
-        header::UPGRADE,
-        header::SEC_WEBSOCKET_KEY,
-        header::SEC_WEBSOCKET_VERSION,
-    ];
-    let (mut parts, body) = request.into_parts();
-    let mut headers = HeaderMap::with_capacity(LOOKED_AT.len());
-    for name in LOOKED_AT {
-        let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
-        if let Some(value) = parts.headers.get(&name).and_then(copy) {
-            headers.insert(name, value);
-        }
-    }
-    parts.headers = headers;
-    if let Ok(address) = Uri::try_from(parts.uri.to_string()) {
-        parts.uri = address;
-    }
-    Request::from_parts(parts, body)
 }
 
 /// Clients know the codes of refusals as numbers; the library writes them as text.

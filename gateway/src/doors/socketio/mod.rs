@@ -1,9 +1,13 @@
 //! Socket.IO: the existing client's live connection (contract, chapter 3).
+//!
+//! Whoever comes by WebSocket, as that client does, is served by ourselves (`direct`): the library keeps 29 KiB for a connection that
+//! says nothing. Whoever polls, or began by polling, or comes over TLS of our own, is served by the library (`lines`, `handshake`).
+//! From CONNECT on both are the same (`socket`).
 
 mod answer;
+mod desk;
+mod direct;
 pub mod document;
-#[doc(hidden)]
-pub mod frame;
 mod handshake;
 mod hold;
 mod incoming;
@@ -12,6 +16,8 @@ mod lines;
 pub mod names;
 mod outlet;
 mod own;
+#[doc(hidden)]
+pub mod packet;
 mod pen;
 mod recent;
 mod socket;
@@ -72,6 +78,7 @@ pub fn router(live: Live, origins: Origins) -> Router {
             door.lines.clone(),
             lines::follow,
         ))
+        .layer(axum::middleware::from_fn_with_state(door, direct::take))
         .layer(axum::middleware::from_fn_with_state(
             origins,
             handshake::of_our_pages,

@@ -22,6 +22,9 @@ pub enum Item {
     Told(Arc<Delivery>),
     /// The answer to something that this socket asked. Elsewhere, because queues are as wide as their widest item.
     Answer(Box<(Answer, Option<Ack>)>),
+    /// Something between the packets: a ping, or the answer to one.
+    #[expect(clippy::box_collection, reason = "queues are as wide as their widest item")]
+    Frame(Box<Vec<u8>>),
 }
 
 /// The hub's end of a socket.
@@ -33,10 +36,13 @@ pub struct SocketOutlet {
 
 /// Why a socket has to end, once it has to.
 #[derive(Clone, Debug, Default)]
-pub struct Ending {
-    why: Arc<OnceLock<Disconnect>>,
+pub struct Ending(Arc<End>);
+
+#[derive(Debug, Default)]
+struct End {
+    why: OnceLock<Disconnect>,
     has_come: CancellationToken,
-    parting: Arc<OnceLock<Parting>>,
+    parting: OnceLock<Parting>,
 }
 
 /// What the end of a socket says about what was written to it.
@@ -53,14 +59,14 @@ pub enum Parting {
 impl Ending {
     /// The first reason counts.
     pub fn comes(&self, why: Disconnect) {
-        let _ = self.why.set(why);
-        self.has_come.cancel();
+        let _ = self.0.why.set(why);
+        self.0.has_come.cancel();
     }
 
     /// The client is gone by itself.
     pub fn is_left(&self, parting: Parting) {
-        let _ = self.parting.set(parting);
-        self.has_come.cancel();
+        let _ = self.0.parting.set(parting);
+        self.0.has_come.cancel();
     }
 
     /// Comes, unless the socket has ended already.
@@ -71,7 +77,7 @@ impl Ending {
     }
 
     pub fn parting(&self) -> Parting {
-        match (self.why(), self.parting.get()) {
+        match (self.why(), self.0.parting.get()) {
             (Some(Disconnect::SessionEnded), _) => Parting::Goodbye,
             (Some(Disconnect::Slow), _) => Parting::Broken,
             (_, Some(parting)) => *parting,
@@ -80,16 +86,16 @@ impl Ending {
     }
 
     pub async fn has_come(&self) {
-        self.has_come.cancelled().await;
+        self.0.has_come.cancelled().await;
     }
 
     pub fn is_here(&self) -> bool {
-        self.has_come.is_cancelled()
+        self.0.has_come.is_cancelled()
     }
 
     /// Nothing, if the client left by itself.
     pub fn why(&self) -> Option<Disconnect> {
-        self.why.get().copied()
+        self.0.why.get().copied()
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use shared::{
     ChatId,
     event::{Kind, LineBroke},
@@ -271,6 +272,7 @@ impl Writer {
         match item {
             Item::Told(delivery) => self.hear(delivery).await,
             Item::Answer(answer) => self.answer(answer.0, answer.1).await,
+            Item::Frame(frame) => self.pen.frame(&frame).await,
         }
     }
 
@@ -333,6 +335,16 @@ impl Writer {
             self.live.backend.arrivals.note(chat, self.caller.user, upto);
         }
         Ok(())
+    }
+
+    /// Say something behind which nothing follows.
+    pub async fn say_last(&mut self, name: &str, said: &(impl Serialize + Sync)) -> Result<(), Ended> {
+        self.pen.event(name, said).await?;
+        self.flush().await
+    }
+
+    pub fn into_pen(self) -> Pen {
+        self.pen
     }
 
     async fn answer(&mut self, answer: Answer, ack: Option<Ack>) -> Result<(), Ended> {

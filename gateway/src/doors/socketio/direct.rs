@@ -1,0 +1,358 @@
+//! Clients that come by WebSocket from the beginning: Engine.IO and Socket.IO (version 4 and 5 of their protocols), without a library
+//! in between. One task for each connection, which reads, writes and waits.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
+use tracing::{debug, error};
+use uuid::Uuid;
+
+use super::{
+    Door, MAX_ATTACHMENTS, MAX_PAYLOAD, PING_INTERVAL, PING_TIMEOUT,
+    desk::Desk,
+    handshake::{self, Hello, Turned, value_of},
+    incoming::{Ack, Incoming},
+    outlet::{Item, Parting},
+    packet::{self, Packet},
+    pen::{Direct, Hand},
+    socket::{self, Prepared},
+};
+use crate::doors::{
+    line::{Line, Wire},
+    websocket::{self, Code, Ended, Kind, Message, Reader},
+};
+
+/// Whoever opens a connection has this long to say who they are.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// What was written last has left by then.
+const FLUSH: Duration = Duration::from_millis(300);
+/// The version of Engine.IO that we speak.
+const VERSION: &str = "4";
+
+/// What a client has to know of the connection.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Open {
+    sid: Uuid,
+    upgrades: [&'static str; 0],
+    ping_interval: u128,
+    ping_timeout: u128,
+    max_payload: usize,
+}
+
+impl Open {
+    fn new() -> Self {
+        Self {
+            sid: Uuid::new_v4(),
+            upgrades: [],
+            ping_interval: PING_INTERVAL.as_millis(),
+            ping_timeout: PING_TIMEOUT.as_millis(),
+            max_payload: MAX_PAYLOAD,
+        }
+    }
+}
+
+/// Take a request for a new WebSocket. All others are the library's, wrong ones too.
+pub async fn take(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
+    let Some(response) = accepted(&request) else {
+        return next.run(request).await;
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    let tasks = door.live.tasks.clone();
+    tasks.spawn("socket", serve(door, upgrade));
+    response
+}
+
+fn accepted(request: &Request) -> Option<Response> {
+    let says = |name, value| value_of(request.uri(), name).as_deref() == Some(value);
+    let is_ours = says("transport", "websocket")
+        && says("EIO", VERSION)
+        && value_of(request.uri(), "sid").is_none()
+        && request.extensions().get::<Line>().is_some_and(Line::is_plain);
+    let accepted = websocket::accept(request.method(), request.version(), request.headers());
+    accepted.filter(|_| is_ours)
+}
+
+async fn serve(door: Arc<Door>, upgrade: OnUpgrade) {
+    let Some((mut client, mut hand)) = opened(upgrade).await else {
+        return;
+    };
+    let code = loop {
+        // What happens once is put aside while it happens: a task takes as much memory, all its life, as it does at its largest.
+        let prepared = match Box::pin(client.connect(&door, &mut hand)).await {
+            Ok(prepared) => prepared,
+            Err(code) => break code,
+        };
+        let (left, kept) = client.session(&door, hand, prepared).await;
+        let Some(kept) = kept else { return };
+        hand = kept;
+        match left {
+            Left::Goodbye => {}
+            Left::Closed => break Some(Code::Normal),
+            Left::Broken(code) => break code,
+        }
+    };
+    if let Some(code) = code {
+        hand.put(&websocket::close(code));
+        let _ = timeout(FLUSH, hand.write_out()).await;
+    }
+}
+
+/// The connection, once HTTP has let go of it.
+async fn opened(upgrade: OnUpgrade) -> Option<(Client, Direct)> {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            debug!(%error, "A client went while it was given its WebSocket");
+            return None;
+        }
+    };
+    let Ok(parts) = upgraded.downcast::<TokioIo<Wire>>() else {
+        error!("A connection is not what it was accepted as");
+        return None;
+    };
+    let (reading, writing) = parts.io.into_inner().into_stream().into_split();
+    let client = Client {
+        reader: Reader::new(reading, &parts.read_buf, MAX_PAYLOAD),
+        attached: None,
+        due: Instant::now() + PING_INTERVAL,
+        is_awaited: false,
+    };
+    let mut hand = Direct::new(writing);
+    hand.put(&packet::open(&Open::new()));
+    hand.write_out().await.ok()?;
+    Some((client, hand))
+}
+
+/// What a client says, and whether it still says something.
+struct Client {
+    reader: Reader,
+    attached: Option<Attached>,
+    /// When the next ping is due, or the answer to the last one.
+    due: Instant,
+    is_awaited: bool,
+}
+
+/// Something that binary messages belong to.
+struct Attached {
+    /// Nothing, if it is of no interest.
+    event: Option<Incoming>,
+    to_come: usize,
+    bytes: usize,
+}
+
+/// How a client left.
+enum Left {
+    /// It said goodbye, and may come again over the same connection.
+    Goodbye,
+    /// It closed the connection.
+    Closed,
+    /// The connection broke, or we close it for this reason.
+    Broken(Option<Code>),
+}
+
+impl Left {
+    fn parting(&self) -> Parting {
+        match self {
+            Self::Goodbye => Parting::Goodbye,
+            Self::Closed => Parting::Closed,
+            Self::Broken(_) => Parting::Broken,
+        }
+    }
+}
+
+impl From<Ended> for Left {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Gone => Self::Broken(None),
+            Ended::Wrong(code) => Self::Broken(Some(code)),
+        }
+    }
+}
+
+impl Client {
+    /// Wait until somebody is let in. Says with what to close if that does not come.
+    async fn connect(&mut self, door: &Arc<Door>, hand: &mut Direct) -> Result<Prepared, Option<Code>> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let message = tokio::select! {
+                message = timeout_at(until, self.reader.next()) => message,
+                () = door.live.tasks.closing() => return Err(None),
+            };
+            let text = match message {
+                Ok(Ok(Message::Text(text))) => text,
+                Ok(Ok(Message::Close)) | Err(_) => return Err(Some(Code::Normal)),
+                Ok(Ok(Message::Ping(said))) => {
+                    hand.put(&websocket::frame(Kind::Pong, &[&said]));
+                    written(hand).await?;
+                    continue;
+                }
+                Ok(Ok(Message::Pong)) => continue,
+                Ok(Ok(Message::Binary(_))) => return Err(Some(Code::Protocol)),
+                Ok(Err(Ended::Gone)) => return Err(None),
+                Ok(Err(Ended::Wrong(code))) => return Err(Some(code)),
+            };
+            match Packet::read(&text) {
+                Some(Packet::Connect(said)) => {
+                    let hello: Option<Hello> = serde_json::from_str(said).ok().flatten();
+                    match handshake::admit(door, hello.unwrap_or_default()).await {
+                        Ok(prepared) => {
+                            hand.put(&packet::let_in(&Uuid::new_v4().to_string()));
+                            written(hand).await?;
+                            return Ok(prepared);
+                        }
+                        Err(Turned::Away(refusal)) => hand.put(&packet::refused("", &refusal.to_string())),
+                        Err(Turned::Off) => return Err(None),
+                    }
+                }
+                Some(Packet::ConnectElsewhere(namespace)) => hand.put(&nothing_there(namespace)),
+                Some(Packet::Alive | Packet::Disconnect) => {}
+                Some(Packet::Close) => return Err(Some(Code::Normal)),
+                Some(Packet::Event { .. } | Packet::Answer { .. }) | None => {
+                    return Err(Some(Code::Protocol));
+                }
+            }
+            written(hand).await?;
+        }
+    }
+
+    /// Live through one socket. Says how the client left, and gives back what writes to it unless it was us who ended it.
+    async fn session(
+        &mut self,
+        door: &Arc<Door>,
+        hand: Direct,
+        prepared: Prepared,
+    ) -> (Left, Option<Direct>) {
+        let (desk, room, ending) = (
+            prepared.desk.clone(),
+            prepared.room.clone(),
+            prepared.ending.clone(),
+        );
+        let mut living = std::pin::pin!(socket::live(door, Hand::Client(hand), prepared));
+        let left = tokio::select! {
+            biased;
+            _ = &mut living => return (Left::Broken(None), None),
+            left = self.read(&desk, &room) => left,
+        };
+        drop((desk, room));
+        ending.is_left(left.parting());
+        match living.await {
+            Some(Hand::Client(hand)) => (left, Some(hand)),
+            _ => (left, None),
+        }
+    }
+
+    /// Read until the client leaves.
+    async fn read(&mut self, desk: &Arc<Desk>, room: &mpsc::Sender<Item>) -> Left {
+        let tell = |frame: Vec<u8>| {
+            // If there is no room, the socket ends for that reason.
+            let _ = room.try_send(Item::Frame(Box::new(frame)));
+        };
+        loop {
+            let message = match timeout_at(self.due, self.reader.next()).await {
+                Err(_) if self.is_awaited => return Left::Broken(None),
+                Err(_) => {
+                    tell(packet::ping());
+                    self.is_awaited = true;
+                    self.due = Instant::now() + PING_TIMEOUT;
+                    continue;
+                }
+                Ok(Err(ended)) => return ended.into(),
+                Ok(Ok(message)) => message,
+            };
+            if std::mem::take(&mut self.is_awaited) {
+                // At least as often as announced, whatever the answer took.
+                self.due = self.due - PING_TIMEOUT + PING_INTERVAL;
+            }
+            let text = match message {
+                Message::Text(text) if self.attached.is_none() => text,
+                Message::Ping(said) => {
+                    tell(websocket::frame(Kind::Pong, &[&said]));
+                    continue;
+                }
+                Message::Pong => continue,
+                Message::Close => return Left::Closed,
+                Message::Binary(bytes) if self.attach(bytes.len(), desk) => continue,
+                Message::Text(_) | Message::Binary(_) => return Left::Broken(Some(Code::Protocol)),
+            };
+            match Packet::read(&text) {
+                Some(Packet::Event {
+                    ack,
+                    said,
+                    attachments,
+                }) if attachments <= MAX_ATTACHMENTS => {
+                    let event = Incoming::new(said, attachments, ack.map(Ack::Direct));
+                    self.event(event, attachments, desk);
+                }
+                Some(Packet::Answer { attachments }) if attachments <= MAX_ATTACHMENTS => {
+                    self.expect(None, attachments);
+                }
+                Some(Packet::ConnectElsewhere(namespace)) => tell(nothing_there(namespace)),
+                Some(Packet::Alive) => {}
+                Some(Packet::Disconnect) => return Left::Goodbye,
+                Some(Packet::Close) => return Left::Closed,
+                Some(Packet::Connect(_) | Packet::Event { .. } | Packet::Answer { .. }) | None => {
+                    return Left::Broken(Some(Code::Protocol));
+                }
+            }
+        }
+    }
+
+    /// Put an event where it is worked off, once all that belongs to it is here.
+    fn event(&mut self, event: Incoming, attachments: usize, desk: &Arc<Desk>) {
+        if attachments == 0 {
+            desk.put(event);
+        } else {
+            self.expect(Some(event), attachments);
+        }
+    }
+
+    fn expect(&mut self, event: Option<Incoming>, to_come: usize) {
+        self.attached = (to_come > 0).then_some(Attached {
+            event,
+            to_come,
+            bytes: 0,
+        });
+    }
+
+    /// Something that belongs to an event is here. Says whether there is such an event.
+    fn attach(&mut self, bytes: usize, desk: &Arc<Desk>) -> bool {
+        let Some(attached) = &mut self.attached else {
+            return false;
+        };
+        attached.bytes += bytes;
+        attached.to_come -= 1;
+        if attached.bytes > MAX_PAYLOAD {
+            return false;
+        }
+        if attached.to_come == 0
+            && let Some(event) = self.attached.take().and_then(|attached| attached.event)
+        {
+            desk.put(event);
+        }
+        true
+    }
+}
+
+fn nothing_there(namespace: &str) -> Vec<u8> {
+    packet::refused(namespace, "Invalid namespace")
+}
+
+/// Write what little a client is told before it is let in.
+async fn written(hand: &mut Direct) -> Result<(), Option<Code>> {
+    match timeout(PATIENCE, hand.write_out()).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(None),
+    }
+}
