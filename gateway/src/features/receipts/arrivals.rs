@@ -19,7 +19,7 @@ use crate::{error::Error, features::Backend};
 /// How long is gathered at least.
 const MOMENT: Duration = Duration::from_millis(50);
 /// Noting takes at most one part in so many of the time: the busier the system, the more is noted at once.
-const SHARE: u32 = 10;
+const SHARE: u32 = 20;
 /// Nobody waits longer than this for a tick.
 const AT_MOST: Duration = Duration::from_secs(1);
 /// How long to wait before trying again.
@@ -46,18 +46,14 @@ impl Arrivals {
     }
 
     fn take(&self) -> Vec<Reached> {
-        let mut all = self.upto.lock().unwrap_or_else(PoisonError::into_inner);
-        let some: Vec<_> = all.keys().copied().take(AT_ONCE).collect();
-        some.into_iter()
-            .filter_map(|key| {
-                let upto = all.remove(&key)?;
-                Some(Reached {
-                    chat: key.0,
-                    user: key.1,
-                    upto,
-                })
-            })
-            .collect()
+        let all = std::mem::take(&mut *self.upto.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut all: Vec<_> = all
+            .into_iter()
+            .map(|((chat, user), upto)| Reached { chat, user, upto })
+            .collect();
+        // Those of a chat together: its messages are looked at once.
+        all.sort_unstable_by_key(|reached| (reached.chat, reached.user));
+        all
     }
 }
 
@@ -81,17 +77,15 @@ pub async fn note_the_rest(backend: Arc<Backend>) {
     flush(&backend).await;
 }
 
-/// Note what was gathered. What cannot be noted now is kept for later.
+/// Note what was gathered until now. What cannot be noted now is kept for later; what comes meanwhile waits for the next time, or this
+/// would never end while people write.
 pub async fn flush(backend: &Backend) {
-    loop {
-        let some = backend.arrivals.take();
-        if some.is_empty() {
-            return;
-        }
-        let noted = timeout(ANSWER, mark_delivered::note(backend, &some)).await;
+    let all = backend.arrivals.take();
+    for (number, some) in all.chunks(AT_ONCE).enumerate() {
+        let noted = timeout(ANSWER, mark_delivered::note(backend, some)).await;
         if let Err(error) = noted.unwrap_or_else(|late| Err(Error::unavailable(late))) {
             warn!(?error, "Cannot note what has been delivered");
-            for reach in some {
+            for reach in &all[number * AT_ONCE..] {
                 backend.arrivals.note(reach.chat, reach.user, reach.upto);
             }
             tokio::time::sleep(PAUSE).await;
