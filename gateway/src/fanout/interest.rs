@@ -12,13 +12,14 @@ use shared::{
 
 use super::{
     ConnectionId, Delivery, Listener,
+    ears::{Ear, Ears},
     membership::{self, Change},
 };
 
 #[derive(Debug, Default)]
 pub(super) struct Interest {
     channels: HashMap<Topic, Channel>,
-    connections: HashMap<ConnectionId, (Listener, HashSet<Topic>)>,
+    connections: HashMap<ConnectionId, (Arc<Listener>, HashSet<Topic>)>,
     people: HashMap<UserId, HashSet<ConnectionId>>,
 }
 
@@ -27,20 +28,11 @@ pub(super) struct Interest {
 struct Channel {
     /// Told up to here. Unknown until the database has been asked.
     last: Option<Seq>,
-    listeners: HashMap<ConnectionId, Ear>,
+    listeners: Ears,
     /// What came too early: something before it is missing.
     parked: BTreeMap<Seq, Arc<Delivery>>,
     /// Somebody looks for it.
     is_looked_for: bool,
-}
-
-#[derive(Debug)]
-struct Ear {
-    listener: Listener,
-    /// Hears what comes after this. Unknown as long as the topic's place is.
-    after: Option<Seq>,
-    /// Still has to be told of something earlier: what comes meanwhile waits here.
-    held: Option<Vec<Arc<Delivery>>>,
 }
 
 /// What became of an event that came in.
@@ -60,7 +52,8 @@ impl Interest {
     /// A new connection, which listens to nothing yet.
     pub(super) fn arrive(&mut self, listener: Listener) {
         self.people.entry(listener.user).or_default().insert(listener.id);
-        self.connections.insert(listener.id, (listener, HashSet::new()));
+        self.connections
+            .insert(listener.id, (Arc::new(listener), HashSet::new()));
     }
 
     /// The connection is gone. Says which topics nobody listens to any more.
@@ -85,7 +78,7 @@ impl Interest {
         let Some(channel) = self.channels.get_mut(&topic) else {
             return false;
         };
-        channel.listeners.remove(&id);
+        channel.listeners.remove(id);
         if channel.listeners.is_empty() {
             self.channels.remove(&topic);
             return true;
@@ -110,7 +103,7 @@ impl Interest {
             // Whether somebody may hear of a chat is asked once they listen.
             held: matches!(topic, Topic::Chat(_)).then(Vec::new),
         };
-        channel.listeners.insert(id, ear);
+        channel.listeners.insert(ear);
         is_new
     }
 
@@ -135,7 +128,7 @@ impl Interest {
             after: Some(from),
             held: is_behind.then(Vec::new),
         };
-        channel.listeners.insert(id, ear);
+        channel.listeners.insert(ear);
         Joined { is_new, is_behind }
     }
 
@@ -150,8 +143,8 @@ impl Interest {
     /// Everybody leaves.
     pub(super) fn end(&mut self, topic: Topic) {
         if let Some(channel) = self.channels.remove(&topic) {
-            for id in channel.listeners.into_keys() {
-                if let Some((_, topics)) = self.connections.get_mut(&id) {
+            for ear in channel.listeners.iter() {
+                if let Some((_, topics)) = self.connections.get_mut(&ear.listener.id) {
                     topics.remove(&topic);
                 }
             }
@@ -187,7 +180,7 @@ impl Interest {
         };
         if channel.last.is_none() {
             channel.last = Some(last);
-            for ear in channel.listeners.values_mut() {
+            for ear in channel.listeners.iter_mut() {
                 ear.after.get_or_insert(last);
             }
             channel.parked.retain(|seq, _| *seq > last);
@@ -197,7 +190,7 @@ impl Interest {
 
     /// From where on a connection hears a topic live.
     pub(super) fn hears_after(&self, id: ConnectionId, topic: Topic) -> Option<Seq> {
-        self.channels.get(&topic)?.listeners.get(&id)?.after
+        self.channels.get(&topic)?.listeners.get(id)?.after
     }
 
     pub(super) fn listens(&self, topic: Topic) -> bool {
@@ -285,7 +278,7 @@ impl Interest {
         let Some(ear) = self
             .channels
             .get_mut(&topic)
-            .and_then(|channel| channel.listeners.get_mut(&id))
+            .and_then(|channel| channel.listeners.get_mut(id))
         else {
             return;
         };
@@ -325,20 +318,19 @@ impl Channel {
 
     /// Close the ears of a person who left at this place. Says which. Who joined again behind it stays.
     fn without(&mut self, user: UserId, place: Seq) -> Vec<ConnectionId> {
-        let gone: Vec<_> = self
-            .listeners
-            .values()
-            .filter(|ear| ear.listener.user == user && ear.after.is_none_or(|after| after < place))
-            .map(|ear| ear.listener.id)
-            .collect();
-        for id in &gone {
-            self.listeners.remove(id);
-        }
+        let mut gone = Vec::new();
+        self.listeners.retain(|ear| {
+            let leaves = ear.listener.user == user && ear.after.is_none_or(|after| after < place);
+            if leaves {
+                gone.push(ear.listener.id);
+            }
+            !leaves
+        });
         gone
     }
 
     fn offer(&mut self, delivery: &Arc<Delivery>) {
-        for ear in self.listeners.values_mut() {
+        for ear in self.listeners.iter_mut() {
             if !delivery.is_passing() && ear.after.is_none_or(|after| delivery.seq() <= after) {
                 continue;
             }

@@ -9,6 +9,7 @@
 #[doc(hidden)]
 pub mod bench;
 mod delivery;
+mod ears;
 mod gaps;
 mod interest;
 mod membership;
