@@ -4,13 +4,20 @@
 //! *Closing*: nothing new is accepted, what runs may finish. *Cut*: the time is up. A later step implies the earlier ones. A
 //! lasting task that ends by itself starts the drain: a replica that lacks a part of itself must be replaced, not limp on.
 
-use std::{any::Any, future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    any::Any,
+    collections::HashMap,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument, error, error_span, info, warn};
+use tracing::{Instrument, Span, error, error_span, info, warn};
 
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
@@ -20,6 +27,8 @@ pub struct Tasks {
     draining: CancellationToken,
     closing: CancellationToken,
     cut: CancellationToken,
+    /// One for all tasks of a name: a span takes most of a kilobyte.
+    spans: Arc<Mutex<HashMap<&'static str, Span>>>,
 }
 
 /// Work is boxed before it is wrapped: each wrapping would take room for it once more.
@@ -34,7 +43,7 @@ impl Tasks {
                 () = cut.cancelled() => {}
             }
         };
-        self.track(guarded.instrument(error_span!("task", task = name)));
+        self.track(guarded.instrument(self.span(name)));
     }
 
     /// Spawn work that lasts as long as the process. If it ends while nobody asked it to, the replica drains.
@@ -53,7 +62,7 @@ impl Tasks {
                 () = tasks.cut.cancelled() => {}
             }
         };
-        self.track(guarded.instrument(error_span!("task", task = name)));
+        self.track(guarded.instrument(self.span(name)));
     }
 
     /// Spawn lasting work that other tasks need until their end. It is not waited for; it stops after them.
@@ -70,9 +79,17 @@ impl Tasks {
                 () = tasks.cut.cancelled() => {}
             }
         };
-        let guarded = guarded.instrument(error_span!("task", task = name));
+        let guarded = guarded.instrument(self.span(name));
         #[expect(clippy::disallowed_methods, reason = "this is the place that spawns")]
         drop(tokio::spawn(self.underneath.track_future(guarded)));
+    }
+
+    fn span(&self, name: &'static str) -> Span {
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let span = spans
+            .entry(name)
+            .or_insert_with(|| error_span!(parent: None, "task", task = name));
+        span.clone()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the place that spawns")]
