@@ -10,6 +10,7 @@ use shared::{
     event::Kind,
     topic::{Seq, Topic},
 };
+use tokio::time::Instant;
 
 use crate::{
     bus::{Envelope, PASSING},
@@ -23,6 +24,8 @@ pub struct Delivery {
     pub kind: Option<Kind>,
     json: Box<RawValue>,
     rendered: OnceLock<Vec<u8>>,
+    /// When it came to this replica.
+    came: Instant,
     /// Lasts until the last who listens has it written down.
     _stage: Option<Box<Stage>>,
 }
@@ -38,6 +41,7 @@ impl Delivery {
             envelope,
             json,
             rendered: OnceLock::new(),
+            came: Instant::now(),
             _stage: None,
         })
     }
@@ -67,6 +71,11 @@ impl Delivery {
     /// When it was told, or written to the log.
     pub fn at(&self) -> DateTime<Utc> {
         self.envelope.at
+    }
+
+    /// When it came to this replica.
+    pub fn came(&self) -> Instant {
+        self.came
     }
 
     pub fn held_for(&self) -> Option<SessionId> {

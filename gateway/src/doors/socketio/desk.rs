@@ -9,13 +9,14 @@ use std::{
 };
 
 use shared::{disconnect::Disconnect, problem::Reason};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::{
     Door, answer,
     incoming::Incoming,
+    mailbox::Mailbox,
     names,
     outlet::{Ending, Item},
 };
@@ -37,7 +38,7 @@ const BYTES: usize = 1024 * 1024;
 pub struct Desk {
     door: Arc<Door>,
     caller: Caller,
-    room: mpsc::Sender<Item>,
+    mailbox: Arc<Mailbox>,
     ending: Ending,
     queue: Mutex<Queue>,
 }
@@ -68,11 +69,11 @@ enum Taken {
 }
 
 impl Desk {
-    pub fn new(door: Arc<Door>, caller: Caller, room: mpsc::Sender<Item>, ending: Ending) -> Arc<Self> {
+    pub fn new(door: Arc<Door>, caller: Caller, mailbox: Arc<Mailbox>, ending: Ending) -> Arc<Self> {
         Arc::new(Self {
             door,
             caller,
-            room,
+            mailbox,
             ending,
             queue: Mutex::default(),
         })
@@ -112,7 +113,7 @@ impl Desk {
             limit: None,
         };
         if let Ok(answer) = answer::failure(&refused.name, &refused.payload, &error.problem()) {
-            let _ = self.room.try_send(Item::Answer(Box::new((answer, refused.ack))));
+            self.mailbox.put(Item::Answer(Box::new((answer, refused.ack))));
         }
     }
 
@@ -125,7 +126,12 @@ impl Desk {
             }
             let ack = incoming.ack;
             if let Some(answer) = Box::pin(self.ask(&incoming.name, &incoming.payload)).await {
-                let _ = self.room.send(Item::Answer(Box::new((answer, ack)))).await;
+                let answer = Item::Answer(Box::new((answer, ack)));
+                tokio::select! {
+                    () = self.mailbox.put_soon(answer) => {}
+                    // Nobody writes it any more.
+                    () = self.ending.has_come() => {}
+                }
             }
         }
         ends_with.0 = None;

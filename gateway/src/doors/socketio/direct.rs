@@ -11,10 +11,7 @@ use axum::{
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, error};
 use uuid::Uuid;
 
@@ -23,6 +20,7 @@ use super::{
     desk::Desk,
     handshake::{self, Hello, Turned, value_of},
     incoming::{Ack, Incoming},
+    mailbox::Mailbox,
     outlet::{Item, Parting},
     packet::{self, Packet},
     pen::{Direct, Hand},
@@ -234,18 +232,15 @@ impl Client {
         hand: Direct,
         prepared: Prepared,
     ) -> (Left, Option<Direct>) {
-        let (desk, room, ending) = (
-            prepared.desk.clone(),
-            prepared.room.clone(),
-            prepared.ending.clone(),
-        );
+        let (desk, mailbox) = (prepared.desk.clone(), prepared.mailbox.clone());
+        let ending = prepared.ending.clone();
         let mut living = std::pin::pin!(socket::live(door, Hand::Client(hand), prepared));
         let left = tokio::select! {
             biased;
             _ = &mut living => return (Left::Broken(None), None),
-            left = self.read(&desk, &room) => left,
+            left = self.read(&desk, &mailbox) => left,
         };
-        drop((desk, room));
+        drop((desk, mailbox));
         ending.is_left(left.parting());
         match living.await {
             Some(Hand::Client(hand)) => (left, Some(hand)),
@@ -254,10 +249,10 @@ impl Client {
     }
 
     /// Read until the client leaves.
-    async fn read(&mut self, desk: &Arc<Desk>, room: &mpsc::Sender<Item>) -> Left {
+    async fn read(&mut self, desk: &Arc<Desk>, mailbox: &Mailbox) -> Left {
         let tell = |frame: Vec<u8>| {
             // If there is no room, the socket ends for that reason.
-            let _ = room.try_send(Item::Frame(Box::new(frame)));
+            mailbox.put(Item::Frame(Box::new(frame)));
         };
         loop {
             let message = match timeout_at(self.due, self.reader.next()).await {

@@ -40,6 +40,16 @@ impl Holds {
         }
     }
 
+    /// May this be told at once, and nothing else changes by it? Nearly always.
+    pub fn let_pass(&self, delivery: &Delivery) -> bool {
+        self.queues.is_empty()
+            && delivery.kind != Some(Kind::AnswerFlushed)
+            && match delivery.topic() {
+                Topic::Chat(chat) => !self.waits(chat, delivery),
+                Topic::User(_) => true,
+            }
+    }
+
     /// What may be told now that this has come.
     pub fn pass(&mut self, delivery: Arc<Delivery>, now: Instant) -> Vec<Arc<Delivery>> {
         if delivery.kind == Some(Kind::AnswerFlushed) {

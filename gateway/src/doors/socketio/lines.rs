@@ -129,6 +129,8 @@ pub async fn follow(State(lines): State<Lines>, request: Request, next: Next) ->
     let response = match value_of(request.uri(), "sid") {
         None if is_websocket => next.run(request).await,
         None => handshake(&lines, next.run(request).await).await,
+        // The library would upgrade first and look afterwards.
+        Some(sid) if is_websocket && lines.polling(&sid).is_none() => unknown_session(),
         Some(sid) if is_websocket => {
             if let Some(line) = request.extensions().get::<Line>() {
                 lines.upgrades(&sid, line.clone());

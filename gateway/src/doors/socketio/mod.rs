@@ -12,10 +12,12 @@ mod handshake;
 mod hold;
 mod incoming;
 mod lines;
+mod mailbox;
 #[doc(hidden)]
 pub mod names;
 mod outlet;
 mod own;
+mod pace;
 #[doc(hidden)]
 pub mod packet;
 mod pen;
@@ -30,7 +32,7 @@ use socketioxide::{ParserConfig, SocketIo, handler::ConnectHandler};
 
 #[doc(hidden)]
 pub use self::incoming::split;
-use self::lines::Lines;
+use self::{lines::Lines, pace::Pace};
 use super::{origins::Origins, session::Live};
 
 /// A client that answers no ping for so long is gone (contract 3.4).
@@ -49,12 +51,14 @@ const READ_BUFFER: usize = 1024;
 pub struct Door {
     live: Live,
     lines: Lines,
+    pace: Pace,
 }
 
 pub fn router(live: Live, origins: Origins) -> Router {
     let door = Arc::new(Door {
         live,
         lines: Lines::default(),
+        pace: Pace::default(),
     });
     let parser = ParserConfig::common()
         .max_incoming_binaries(MAX_ATTACHMENTS)

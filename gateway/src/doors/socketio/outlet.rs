@@ -7,14 +7,10 @@ use shared::{
     disconnect::Disconnect,
     event::{Kind, SessionGone},
 };
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{answer::Answer, incoming::Ack};
+use super::{answer::Answer, incoming::Ack, mailbox::Mailbox};
 use crate::fanout::{Delivery, Outlet};
-
-/// Events and answers that may wait for a socket. Whoever has more than this to read is too slow.
-pub const ROOM: usize = 512;
 
 /// What the writer of a socket is given.
 pub enum Item {
@@ -30,7 +26,7 @@ pub enum Item {
 /// The hub's end of a socket.
 pub struct SocketOutlet {
     session: SessionId,
-    room: mpsc::Sender<Item>,
+    mailbox: Arc<Mailbox>,
     ending: Ending,
 }
 
@@ -100,10 +96,10 @@ impl Ending {
 }
 
 impl SocketOutlet {
-    pub fn new(session: SessionId, room: mpsc::Sender<Item>, ending: Ending) -> Self {
+    pub fn new(session: SessionId, mailbox: Arc<Mailbox>, ending: Ending) -> Self {
         Self {
             session,
-            room,
+            mailbox,
             ending,
         }
     }
@@ -118,7 +114,7 @@ impl Outlet for SocketOutlet {
             {
                 self.close(Disconnect::SessionEnded);
             }
-        } else if self.room.try_send(Item::Told(delivery.clone())).is_err() {
+        } else if !self.mailbox.put(Item::Told(delivery.clone())) {
             self.close(Disconnect::Slow);
         }
     }

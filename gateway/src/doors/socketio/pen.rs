@@ -3,14 +3,16 @@
 //! To whoever came by WebSocket we write ourselves: what goes to many is rendered once, and all that is there goes out at once.
 //! Whoever polls, or began by polling, is written to through the library.
 
-use std::{io, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use socketioxide::{
     SendError, SocketError,
+    adapter::LocalAdapter,
     extract::{AckSender, SocketRef},
     handler::{FromMessageParts, Value},
+    socket::Socket,
 };
 use tokio::{net::tcp::OwnedWriteHalf, time::Instant};
 
@@ -21,10 +23,15 @@ use super::{
     packet,
     writer::Ended,
 };
-use crate::{error::Error, fanout::Delivery};
+use crate::{
+    error::{Error, Result},
+    fanout::Delivery,
+};
 
 /// What is gathered before it is written.
 const PAGE: usize = 64 * 1024;
+/// The same for the library, in packets.
+const LINES: usize = 128;
 /// What is kept to gather in, at most. Most have nothing to read most of the time.
 const KEPT: usize = 256;
 /// How long to wait for room in the library's buffer, at first and at most.
@@ -56,15 +63,12 @@ pub struct Through {
     socket: SocketRef,
     lines: Lines,
     strand: Option<Strand>,
+    page: VecDeque<Said>,
 }
 
-impl Drop for Through {
-    fn drop(&mut self) {
-        match self.strand.take() {
-            Some(strand) => strand.cut(),
-            None => self.lines.cut(&self.socket.id.to_string()),
-        }
-    }
+enum Said {
+    Event(&'static str, Box<RawValue>),
+    Ack(Arc<Socket<LocalAdapter>>, i64, Box<RawValue>),
 }
 
 impl Pen {
@@ -81,79 +85,108 @@ impl Pen {
     }
 
     /// Something that only this client is told.
-    pub async fn event(
-        &mut self,
-        name: &str,
-        payload: &(impl Serialize + ?Sized + Sync),
-    ) -> Result<(), Ended> {
-        match &mut self.hand {
-            Hand::Client(client) => {
-                let payload = to_raw_value(payload).map_err(Error::internal)?;
-                client.put(&packet::event(name, &payload));
-                self.turn_page().await
-            }
-            Hand::Library(_) => self.emit(name, payload).await,
-        }
+    pub fn event(&mut self, name: &'static str, payload: &impl Serialize) -> Result<()> {
+        let payload = to_raw_value(payload).map_err(Error::internal)?;
+        self.told(name, &payload);
+        Ok(())
     }
 
     /// Something that others are told, too.
-    pub async fn told(&mut self, name: &str, payload: &RawValue) -> Result<(), Ended> {
+    pub fn told(&mut self, name: &'static str, payload: &RawValue) {
         match &mut self.hand {
-            Hand::Client(client) => {
-                client.put(&packet::event(name, payload));
-                self.turn_page().await
-            }
-            Hand::Library(_) => self.emit(name, payload).await,
+            Hand::Client(client) => client.put(&packet::event(name, payload)),
+            Hand::Library(library) => library.put(Said::Event(name, payload.to_owned())),
         }
     }
 
     /// Something that everybody is told in the same words.
-    pub async fn told_to_all(&mut self, name: &str, delivery: &Delivery) -> Result<(), Ended> {
+    pub fn told_to_all(&mut self, name: &'static str, delivery: &Delivery) {
         match &mut self.hand {
-            Hand::Client(client) => {
-                client.put(delivery.rendered(|json| packet::event(name, json)));
-                self.turn_page().await
-            }
-            Hand::Library(_) => self.emit(name, delivery.json()).await,
+            Hand::Client(client) => client.put(delivery.rendered(|json| packet::event(name, json))),
+            Hand::Library(library) => library.put(Said::Event(name, delivery.json().to_owned())),
         }
     }
 
-    pub async fn ack(&mut self, ack: Ack, said: &RawValue) -> Result<(), Ended> {
-        match (ack, &mut self.hand) {
-            (Ack::Direct(id), _) => self.frame(&packet::ack(id, said)).await,
-            (Ack::Library(..), Hand::Client(_)) => Ok(()),
-            (Ack::Library(socket, id), Hand::Library(_)) => {
-                let mut pause = PAUSE.0;
-                loop {
-                    // The library's sender can be used once.
-                    let mut nothing = Value::Str("[]".into(), None);
-                    let Ok(sender) = AckSender::from_message_parts(&socket, &mut nothing, &Some(id));
-                    match sender.send(said) {
-                        Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                            self.wait(&mut pause).await?;
-                        }
-                        _ => return Ok(()),
-                    }
-                }
-            }
+    pub fn ack(&mut self, ack: Ack, said: Box<RawValue>) {
+        match (&mut self.hand, ack) {
+            (Hand::Client(client), Ack::Direct(id)) => client.put(&packet::ack(id, &said)),
+            (Hand::Library(library), Ack::Library(socket, id)) => library.put(Said::Ack(socket, id, said)),
+            (Hand::Client(_), Ack::Library(..)) | (Hand::Library(_), Ack::Direct(_)) => {}
         }
     }
 
     /// A frame that is ready. The library has its own.
-    pub async fn frame(&mut self, frame: &[u8]) -> Result<(), Ended> {
+    pub fn frame(&mut self, frame: &[u8]) {
         if let Hand::Client(client) = &mut self.hand {
             client.put(frame);
-            return self.turn_page().await;
+        }
+    }
+
+    /// Is it time to write out what was gathered?
+    pub fn is_full(&self) -> bool {
+        match &self.hand {
+            Hand::Client(client) => client.page.len() >= PAGE,
+            Hand::Library(library) => library.page.len() >= LINES,
+        }
+    }
+
+    /// Is there something that was not written yet?
+    pub fn is_behind(&self) -> bool {
+        match &self.hand {
+            Hand::Client(client) => !client.page.is_empty(),
+            Hand::Library(library) => !library.page.is_empty(),
+        }
+    }
+
+    /// Write what was gathered. A client that does not read keeps us waiting: the socket's mailbox fills meanwhile, and when that is
+    /// full the socket ends. May be dropped: the next one goes on where this one was.
+    pub async fn flush(&mut self) -> Result<(), Ended> {
+        if self.is_behind() && !self.write().map_err(|_| Ended::Gone)? {
+            // Rare, and so it is to take no room otherwise.
+            return Box::pin(self.flush_slowly()).await;
         }
         Ok(())
     }
 
+    async fn flush_slowly(&mut self) -> Result<(), Ended> {
+        let mut pause = PAUSE.0;
+        loop {
+            self.was_full = Some(Instant::now());
+            let room = async {
+                match &self.hand {
+                    Hand::Client(client) => client.stream.writable().await,
+                    Hand::Library(_) => {
+                        tokio::time::sleep(pause).await;
+                        Ok(())
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.ending.has_come() => return Err(Ended::Gone),
+                room = room => if room.is_err() { return Err(Ended::Gone) },
+            }
+            pause = (pause * 2).min(PAUSE.1);
+            if self.write().map_err(|_| Ended::Gone)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Write what there is, as far as it is taken. Says whether that was all.
+    fn write(&mut self) -> io::Result<bool> {
+        match &mut self.hand {
+            Hand::Client(client) => client.write(),
+            Hand::Library(library) => library.write(),
+        }
+    }
+
     /// Tell the client to go.
-    pub async fn send_away(&mut self) -> Result<(), Ended> {
+    pub async fn send_away(&mut self) -> io::Result<()> {
         match &mut self.hand {
             Hand::Client(client) => {
                 client.put(&packet::sent_away());
-                client.write_out().await.map_err(|_| Ended::Gone)
+                client.write_out().await
             }
             Hand::Library(library) => {
                 // The library forgets it at once; we do not.
@@ -162,65 +195,6 @@ impl Pen {
                 Ok(())
             }
         }
-    }
-
-    /// Is there something that was not written yet?
-    pub fn is_behind(&self) -> bool {
-        matches!(&self.hand, Hand::Client(client) if !client.page.is_empty())
-    }
-
-    async fn turn_page(&mut self) -> Result<(), Ended> {
-        match &self.hand {
-            Hand::Client(client) if client.page.len() >= PAGE => self.flush().await,
-            _ => Ok(()),
-        }
-    }
-
-    /// Write what was gathered. A client that does not read keeps us waiting: the socket's queue fills meanwhile, and when that is
-    /// full the socket ends. May be dropped: the next one goes on where this one was.
-    pub async fn flush(&mut self) -> Result<(), Ended> {
-        let Hand::Client(client) = &mut self.hand else {
-            return Ok(());
-        };
-        let was_full = &mut self.was_full;
-        let writing = async {
-            while !client.write()? {
-                *was_full = Some(Instant::now());
-                client.stream.writable().await?;
-            }
-            Ok::<_, io::Error>(())
-        };
-        let written = tokio::select! {
-            biased;
-            written = writing => written,
-            () = self.ending.has_come() => return Err(Ended::Gone),
-        };
-        written.map_err(|_| Ended::Gone)
-    }
-
-    /// Give an event to the library. If its buffer is full, wait.
-    async fn emit(&mut self, name: &str, payload: &(impl Serialize + ?Sized + Sync)) -> Result<(), Ended> {
-        let mut pause = PAUSE.0;
-        loop {
-            let Hand::Library(library) = &self.hand else {
-                return Ok(());
-            };
-            match library.socket.emit(name, payload) {
-                Ok(()) => return Ok(()),
-                Err(SendError::Socket(SocketError::InternalChannelFull)) => {}
-                Err(_) => return Err(Ended::Gone),
-            }
-            self.wait(&mut pause).await?;
-        }
-    }
-
-    async fn wait(&mut self, pause: &mut Duration) -> Result<(), Ended> {
-        self.was_full = Some(Instant::now());
-        tokio::select! {
-            () = tokio::time::sleep(*pause) => *pause = (*pause * 2).min(PAUSE.1),
-            () = self.ending.has_come() => return Err(Ended::Gone),
-        }
-        Ok(())
     }
 }
 
@@ -244,7 +218,6 @@ impl Direct {
         Ok(())
     }
 
-    /// Write what there is, as far as the client takes it. Says whether that was all.
     fn write(&mut self) -> io::Result<bool> {
         while self.done < self.page.len() {
             match self.stream.try_write(&self.page[self.done..]) {
@@ -255,9 +228,7 @@ impl Direct {
         }
         self.done = 0;
         self.page.clear();
-        if self.page.capacity() > KEPT {
-            self.page = Vec::new();
-        }
+        self.page.shrink_to(KEPT);
         Ok(true)
     }
 }
@@ -268,6 +239,40 @@ impl Through {
             socket,
             lines,
             strand: None,
+            page: VecDeque::new(),
+        }
+    }
+
+    fn put(&mut self, said: Said) {
+        self.page.push_back(said);
+    }
+
+    fn write(&mut self) -> io::Result<bool> {
+        while let Some(said) = self.page.front() {
+            let sent = match said {
+                Said::Event(name, payload) => self.socket.emit(name, payload),
+                Said::Ack(socket, id, said) => {
+                    // The library's sender can be used once.
+                    let mut nothing = Value::Str("[]".into(), None);
+                    let Ok(sender) = AckSender::from_message_parts(socket, &mut nothing, &Some(*id));
+                    sender.send(said)
+                }
+            };
+            match sent {
+                Ok(()) => self.page.pop_front(),
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => return Ok(false),
+                Err(_) => return Err(io::ErrorKind::NotConnected.into()),
+            };
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for Through {
+    fn drop(&mut self) {
+        match self.strand.take() {
+            Some(strand) => strand.cut(),
+            None => self.lines.cut(&self.socket.id.to_string()),
         }
     }
 }

@@ -12,15 +12,16 @@ use socketioxide::{
     extract::{SocketRef, State},
     socket::DisconnectReason,
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::{
     Door,
     desk::Desk,
     incoming::Incoming,
+    mailbox::Mailbox,
     names,
-    outlet::{self, Ending, Item, Parting, SocketOutlet},
+    outlet::{Ending, Parting, SocketOutlet},
     own::Leaving,
     pen::{Hand, Pen, Through},
     writer::{Ended, Writer},
@@ -51,22 +52,20 @@ pub struct Prepared {
     began: DateTime<Utc>,
     positions: Option<Positions>,
     pub desk: Arc<Desk>,
-    pub room: mpsc::Sender<Item>,
-    items: mpsc::Receiver<Item>,
+    pub mailbox: Arc<Mailbox>,
     pub ending: Ending,
 }
 
 impl Prepared {
     pub fn new(door: &Arc<Door>, caller: Caller, positions: Option<Positions>) -> Self {
-        let (room, items) = mpsc::channel(outlet::ROOM);
+        let mailbox = Arc::<Mailbox>::default();
         let ending = Ending::default();
         Self {
             caller,
             began: door.live.backend.clock.now(),
             positions,
-            desk: Desk::new(door.clone(), caller, room.clone(), ending.clone()),
-            room,
-            items,
+            desk: Desk::new(door.clone(), caller, mailbox.clone(), ending.clone()),
+            mailbox,
             ending,
         }
     }
@@ -128,8 +127,7 @@ pub async fn live(door: &Arc<Door>, hand: Hand, prepared: Prepared) -> Option<Ha
         began,
         positions,
         desk,
-        room,
-        items,
+        mailbox,
         ending,
     } = prepared;
     let live = &door.live;
@@ -138,9 +136,9 @@ pub async fn live(door: &Arc<Door>, hand: Hand, prepared: Prepared) -> Option<Ha
     let listener = Listener {
         id: ConnectionId::new(),
         user: caller.user,
-        outlet: Arc::new(SocketOutlet::new(caller.session, room, ending.clone())),
+        outlet: Arc::new(SocketOutlet::new(caller.session, mailbox.clone(), ending.clone())),
     };
-    let mut writer = Writer::new(live.clone(), caller, began, pen, items, ending.clone());
+    let mut writer = Writer::new(door.clone(), caller, began, pen, mailbox, ending.clone());
     // What happens once is put aside while it happens: a task takes as much memory, all its life, as it does at its largest.
     let (wants_positions, named) = (positions.is_some(), positions.unwrap_or_default());
     let opened = Box::pin(timeout(

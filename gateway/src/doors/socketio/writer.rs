@@ -13,13 +13,15 @@ use shared::{
     event::{Kind, LineBroke},
     topic::{Seq, Topic},
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
+    Door,
     answer::Answer,
     hold::Holds,
     incoming::Ack,
+    mailbox::Mailbox,
     names,
     outlet::{Ending, Item},
     own::{Opened, Resync, Why},
@@ -27,7 +29,7 @@ use super::{
     recent::{Recent, UNCERTAIN},
 };
 use crate::{
-    doors::session::{Live, Past, Positions},
+    doors::session::{Past, Positions},
     error::{Error, Result},
     fanout::Delivery,
     features::{
@@ -41,14 +43,16 @@ use crate::{
 const ASIDE: usize = 8_192;
 /// What is worked off before it is written out.
 const AT_ONCE: usize = 128;
+/// What is kept for what happens next.
+const KEPT: usize = 4;
 /// An answer waits so long for the event that it must not overtake.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct Writer {
-    pub live: Live,
-    pub caller: Caller,
-    pub items: mpsc::Receiver<Item>,
-    pub ending: Ending,
+    door: Arc<Door>,
+    caller: Caller,
+    mailbox: Arc<Mailbox>,
+    ending: Ending,
     /// Each chat has been told up to here.
     told: Positions,
     /// When this connection began, and where it began to hear each chat.
@@ -63,6 +67,10 @@ pub struct Writer {
     pen: Pen,
     /// When the first event that is not written out yet was told to us.
     oldest: Option<DateTime<Utc>>,
+    /// Somebody waits for something that is not written out yet.
+    is_urgent: bool,
+    /// What is not written out yet may wait so long for more.
+    gathers_until: Option<Instant>,
     /// What was told since it was last written out: each chat up to here.
     arrived: Vec<(ChatId, Seq)>,
 }
@@ -83,18 +91,18 @@ impl From<Error> for Ended {
 
 impl Writer {
     pub fn new(
-        live: Live,
+        door: Arc<Door>,
         caller: Caller,
         began: DateTime<Utc>,
         pen: Pen,
-        items: mpsc::Receiver<Item>,
+        mailbox: Arc<Mailbox>,
         ending: Ending,
     ) -> Self {
         Self {
             began,
-            live,
+            door,
             caller,
-            items,
+            mailbox,
             ending,
             told: Positions::new(),
             opened_at: Positions::new(),
@@ -104,6 +112,8 @@ impl Writer {
             recent: Recent::new(Instant::now()),
             pen,
             oldest: None,
+            is_urgent: false,
+            gathers_until: None,
             arrived: Vec::new(),
         }
     }
@@ -126,23 +136,27 @@ impl Writer {
     async fn catch_up(&mut self, past: Past, wants_positions: bool) -> Result<(), Ended> {
         let opened = Opened {
             user_id: self.caller.user,
-            timestamp: self.live.backend.clock.now(),
+            timestamp: self.door.live.backend.clock.now(),
             positions: wants_positions.then(|| past.heard.clone()),
         };
-        self.pen.event(names::OPENED, &opened).await?;
+        self.pen.event(names::OPENED, &opened)?;
         self.tell_messages(&past.undelivered).await?;
         for stretch in &past.missed {
             self.resume(*stretch).await?;
             self.put_aside();
         }
         for chat in &past.unknown {
-            self.ask_to_reload(*chat, Why::UnknownPosition).await?;
+            self.ask_to_reload(*chat, Why::UnknownPosition)?;
         }
         self.flush().await?;
         self.told = past.heard.clone();
         self.opened_at = past.heard;
         for (chat, upto) in &self.told {
-            self.live.backend.arrivals.note(*chat, self.caller.user, *upto);
+            self.door
+                .live
+                .backend
+                .arrivals
+                .note(*chat, self.caller.user, *upto);
         }
         Ok(())
     }
@@ -152,11 +166,11 @@ impl Writer {
         let mut page_end = None;
         while !stretches.is_empty() {
             let (messages, next) =
-                open::undelivered(&self.live.backend, &self.caller, stretches, page_end).await?;
+                open::undelivered(&self.door.live.backend, &self.caller, stretches, page_end).await?;
             for message in messages {
                 let (chat, seq) = (message.chat_id, message.seq);
                 self.recent.wrote(chat, seq, Instant::now());
-                self.pen.event("message:new", &message).await?;
+                self.pen.event("message:new", &message)?;
                 self.arrived.push((chat, seq));
             }
             self.flush().await?;
@@ -171,10 +185,8 @@ impl Writer {
 
     /// Make room for what happens while something earlier is being told.
     fn put_aside(&mut self) {
-        while self.aside.len() < ASIDE
-            && let Ok(item) = self.items.try_recv()
-        {
-            self.aside.push_back(item);
+        if self.aside.len() < ASIDE {
+            self.mailbox.empty_into(&mut self.aside);
         }
     }
 
@@ -198,7 +210,7 @@ impl Writer {
 
     async fn tell_what_was_said_before(&mut self) -> Result<(), Ended> {
         let mut stretches = Vec::new();
-        for place in open::places(&self.live.backend, &self.caller, self.began).await? {
+        for place in open::places(&self.door.live.backend, &self.caller, self.began).await? {
             if let Some(upto) = self.opened_at.get_mut(&place.chat)
                 && place.has_upto < *upto
             {
@@ -216,20 +228,23 @@ impl Writer {
 
     /// Tell event by event what a client has missed since the place it named.
     async fn resume(&mut self, stretch: Stretch) -> Result<(), Ended> {
-        let Some(missed) = open::missed(&self.live.backend, &self.caller, stretch).await? else {
-            return self.ask_to_reload(stretch.chat, Why::TooFarBack).await;
+        let Some(missed) = open::missed(&self.door.live.backend, &self.caller, stretch).await? else {
+            return Ok(self.ask_to_reload(stretch.chat, Why::TooFarBack)?);
         };
         for envelope in missed {
             let Some(delivery) = Delivery::new(Arc::new(envelope)) else {
                 continue;
             };
-            self.write_down(&delivery).await?;
+            self.write_down(&delivery);
+            if self.pen.is_full() {
+                self.flush().await?;
+            }
         }
         Ok(())
     }
 
-    async fn ask_to_reload(&mut self, chat_id: ChatId, reason: Why) -> Result<(), Ended> {
-        self.pen.event(names::RESYNC, &Resync { chat_id, reason }).await
+    fn ask_to_reload(&mut self, chat_id: ChatId, reason: Why) -> Result<()> {
+        self.pen.event(names::RESYNC, &Resync { chat_id, reason })
     }
 
     /// Write what comes, until the socket ends.
@@ -244,102 +259,138 @@ impl Writer {
 
     /// Work off what is there and write it out, or wait for something.
     async fn work_off(&mut self) -> Result<(), Ended> {
+        if self.aside.is_empty() {
+            self.mailbox.empty_into(&mut self.aside);
+        }
         for _ in 0..AT_ONCE {
-            let Some(item) = self.aside.pop_front().or_else(|| self.items.try_recv().ok()) else {
+            let Some(item) = self.aside.pop_front() else { break };
+            if let Some(broke) = self.take(item) {
+                Box::pin(self.make_up_for(&broke)).await?;
+            }
+            if self.pen.is_full() {
                 break;
-            };
-            self.take(item).await?;
+            }
+        }
+        if self.aside.is_empty()
+            && !self.is_urgent
+            && let Some(until) = self.gathers_until
+        {
+            tokio::select! {
+                biased;
+                () = self.ending.has_come() => return Err(Ended::Gone),
+                () = self.mailbox.is_urgent() => {}
+                () = tokio::time::sleep_until(until) => self.is_urgent = true,
+            }
+            return Ok(());
         }
         self.flush().await?;
         if !self.aside.is_empty() {
             return Ok(());
         }
+        // Most have nothing to hear most of the time.
+        self.aside.shrink_to(KEPT);
         let wake_up = self.next_deadline();
         tokio::select! {
             biased;
-            () = self.ending.has_come() => Err(Ended::Gone),
-            item = self.items.recv() => match item {
-                Some(item) => self.take(item).await,
-                None => Err(Ended::Gone),
-            },
+            () = self.ending.has_come() => return Err(Ended::Gone),
+            () = self.mailbox.has_some() => {}
             () = tokio::time::sleep_until(wake_up.unwrap_or_else(Instant::now)), if wake_up.is_some() => {
-                self.time_is_up().await
+                self.time_is_up();
             }
-        }
-    }
-
-    async fn take(&mut self, item: Item) -> Result<(), Ended> {
-        match item {
-            Item::Told(delivery) => self.hear(delivery).await,
-            Item::Answer(answer) => self.answer(answer.0, answer.1).await,
-            Item::Frame(frame) => self.pen.frame(&frame).await,
-        }
-    }
-
-    async fn hear(&mut self, delivery: Arc<Delivery>) -> Result<(), Ended> {
-        if delivery.kind == Some(Kind::LineBroke) {
-            return Box::pin(self.make_up_for(&delivery)).await;
-        }
-        for delivery in self.holds.pass(delivery, Instant::now()) {
-            self.tell(&delivery).await?;
         }
         Ok(())
     }
 
-    async fn tell(&mut self, delivery: &Delivery) -> Result<(), Ended> {
-        let place = match delivery.topic() {
-            Topic::Chat(chat) if !delivery.is_passing() => Some((chat, delivery.seq())),
-            _ => None,
-        };
-        if let (Some((chat, seq)), Some(Kind::MessageSent)) = (place, delivery.kind) {
-            self.recent.wrote(chat, seq, Instant::now());
+    /// Write it down, or have it wait for something. Gives back what cannot be dealt with at once: news of a connection that broke.
+    fn take(&mut self, item: Item) -> Option<Arc<Delivery>> {
+        match item {
+            Item::Told(delivery) if delivery.kind == Some(Kind::LineBroke) => return Some(delivery),
+            Item::Told(delivery) => self.hear(delivery),
+            Item::Answer(answer) => {
+                self.is_urgent = true;
+                self.answer(answer.0, answer.1);
+            }
+            Item::Frame(frame) => {
+                self.is_urgent = true;
+                self.pen.frame(&frame);
+            }
         }
-        self.oldest.get_or_insert(delivery.at());
-        self.write_down(delivery).await?;
-        let Some((chat, seq)) = place else { return Ok(()) };
+        None
+    }
+
+    fn hear(&mut self, delivery: Arc<Delivery>) {
+        let now = Instant::now();
+        if self.holds.let_pass(&delivery) {
+            return self.tell(&delivery, now);
+        }
+        for delivery in self.holds.pass(delivery, now) {
+            self.tell(&delivery, now);
+        }
+    }
+
+    fn tell(&mut self, delivery: &Delivery, now: Instant) {
+        if self.oldest.is_none() {
+            self.oldest = Some(delivery.at());
+            let late = now.saturating_duration_since(delivery.came());
+            self.gathers_until = self.door.pace.gathers_for(late).map(|pause| now + pause);
+        }
+        self.write_down(delivery);
+        let chat = match delivery.topic() {
+            Topic::Chat(chat) if !delivery.is_passing() => chat,
+            _ => return,
+        };
+        let seq = delivery.seq();
         self.told.insert(chat, seq);
         if delivery.kind == Some(Kind::MessageSent) {
+            self.recent.wrote(chat, seq, now);
             match self.arrived.iter_mut().find(|(of, _)| *of == chat) {
                 Some((_, upto)) => *upto = seq,
                 None => self.arrived.push((chat, seq)),
             }
+        }
+        if self.waiting.is_empty() {
+            return;
         }
         let told = &self.told;
         let due = self
             .waiting
             .extract_if(.., |(answer, ..)| is_behind(answer, told));
         for (answer, ack, _) in due.collect::<Vec<_>>() {
-            self.say(answer, ack).await?;
+            self.say(answer, ack);
         }
-        Ok(())
     }
 
-    async fn write_down(&mut self, delivery: &Delivery) -> Result<(), Ended> {
+    fn write_down(&mut self, delivery: &Delivery) {
         if let Some(name) = names::for_all(delivery) {
-            return self.pen.told_to_all(name, delivery).await;
+            return self.pen.told_to_all(name, delivery);
         }
         for (name, json) in names::told(delivery, self.caller.user) {
-            self.pen.told(name, json).await?;
+            self.pen.told(name, json);
         }
-        Ok(())
     }
 
     /// Write out what was gathered, and say what has arrived by that.
     pub async fn flush(&mut self) -> Result<(), Ended> {
         self.pen.flush().await?;
+        self.is_urgent = false;
+        self.gathers_until = None;
         if let Some(at) = self.oldest.take() {
-            let late = seconds_between(at, self.live.backend.clock.now());
-            self.live.backend.metrics.delivery_seconds.observe(late);
+            let late = seconds_between(at, self.door.live.backend.clock.now());
+            self.door.live.backend.metrics.delivery_seconds.observe(late);
         }
         for (chat, upto) in self.arrived.drain(..) {
-            self.live.backend.arrivals.note(chat, self.caller.user, upto);
+            self.door.live.backend.arrivals.note(chat, self.caller.user, upto);
         }
         Ok(())
     }
 
     /// Say something behind which nothing follows.
-    pub async fn say_last(&mut self, name: &str, said: &(impl Serialize + Sync)) -> Result<(), Ended> {
-        self.pen.event(name, said).await?;
+    pub async fn say_last(
+        &mut self,
+        name: &'static str,
+        said: &(impl Serialize + Sync),
+    ) -> Result<(), Ended> {
+        self.pen.event(name, said)?;
         self.flush().await
     }
 
@@ -347,21 +398,19 @@ impl Writer {
         self.pen
     }
 
-    async fn answer(&mut self, answer: Answer, ack: Option<Ack>) -> Result<(), Ended> {
+    fn answer(&mut self, answer: Answer, ack: Option<Ack>) {
         if is_behind(&answer, &self.told) {
-            return self.say(answer, ack).await;
+            return self.say(answer, ack);
         }
         self.waiting.push((answer, ack, Instant::now() + PATIENCE));
-        Ok(())
     }
 
-    async fn say(&mut self, answer: Answer, ack: Option<Ack>) -> Result<(), Ended> {
+    fn say(&mut self, answer: Answer, ack: Option<Ack>) {
         if let Some((name, said)) = &answer.event {
-            self.pen.told(name, said).await?;
+            self.pen.told(name, said);
         }
-        match ack {
-            Some(ack) => self.pen.ack(ack, &answer.ack).await,
-            None => Ok(()),
+        if let Some(ack) = ack {
+            self.pen.ack(ack, answer.ack);
         }
     }
 
@@ -371,21 +420,20 @@ impl Writer {
     }
 
     /// Whatever was waited for does not come: go on without it.
-    async fn time_is_up(&mut self) -> Result<(), Ended> {
+    fn time_is_up(&mut self) {
         let now = Instant::now();
         for delivery in self.holds.overdue(now) {
-            self.tell(&delivery).await?;
+            self.tell(&delivery, now);
         }
         let due = self.waiting.extract_if(.., |(.., deadline)| *deadline <= now);
         for (answer, ack, _) in due.collect::<Vec<_>>() {
-            self.say(answer, ack).await?;
+            self.say(answer, ack);
         }
-        Ok(())
     }
 
     /// Did the client read more slowly than we wrote, a moment ago? Then some of it may still be on its way.
     pub fn is_behind(&self) -> bool {
-        !self.items.is_empty()
+        !self.mailbox.is_empty()
             || !self.aside.is_empty()
             || self.pen.is_behind()
             || self.pen.was_full.is_some_and(|when| when.elapsed() < UNCERTAIN)
@@ -393,9 +441,8 @@ impl Writer {
 
     /// Per chat, the place behind which nobody knows what has arrived.
     pub fn uncertain(&mut self) -> Vec<(ChatId, Seq)> {
-        let mut left: Vec<Item> = self.aside.drain(..).collect();
-        left.extend(std::iter::from_fn(|| self.items.try_recv().ok()));
-        for item in left {
+        self.mailbox.empty_into(&mut self.aside);
+        for item in self.aside.drain(..) {
             if let Item::Told(delivery) = item
                 && delivery.kind == Some(Kind::MessageSent)
                 && let Topic::Chat(chat) = delivery.topic()

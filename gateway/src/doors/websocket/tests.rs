@@ -1,3 +1,5 @@
+use rand::{Rng, SeedableRng};
+
 use super::*;
 
 const LONGEST: usize = 70_000;
@@ -103,6 +105,25 @@ fn what_is_no_frame_of_a_client_is_refused() {
     ];
     for (what, bytes, code) in cases {
         assert_eq!(understood(&bytes, bytes.len()), Err(code), "{what}");
+    }
+}
+
+#[test]
+fn anything_at_all_harms_nobody() {
+    let mut random = rand::rngs::StdRng::seed_from_u64(7);
+    for _ in 0..20_000 {
+        let mut bytes = masked(random.random(), &vec![b'x'; random.random_range(0..300)]);
+        bytes.extend(masked(0x81, b"behind it"));
+        for _ in 0..random.random_range(0..4) {
+            let place = random.random_range(0..bytes.len().min(16));
+            bytes[place] = random.random();
+        }
+        bytes.truncate(random.random_range(1..=bytes.len()));
+        let at_once = understood(&bytes, bytes.len());
+        assert_eq!(at_once.is_ok(), understood(&bytes, 1).is_ok());
+        if let Ok(messages) = at_once {
+            assert_eq!(understood(&bytes, 3), Ok(messages));
+        }
     }
 }
 
