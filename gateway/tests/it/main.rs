@@ -40,3 +40,4 @@ mod tls;
 mod traces;
 mod two_tabs;
 mod weather;
+mod wire;
