@@ -19,7 +19,7 @@ pub mod test;
 pub mod up;
 
 mod balancer;
-mod cluster;
+pub(crate) mod cluster;
 pub(crate) mod gateway;
 pub(crate) mod postgres;
 pub(crate) mod redis;

@@ -350,10 +350,12 @@ impl Postgres {
         self.cluster.save(base)
     }
 
-    /// An empty database of the usual name, whoever is in the one that was there.
-    pub(crate) fn begin_anew(&self) -> Result<()> {
-        let sql = format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE);\nCREATE DATABASE {DATABASE};\n");
-        self.run_in("postgres", &sql)
+    /// An empty database, whoever is in the one that was there: only the administrator may send autovacuum away.
+    pub(crate) fn begin_anew(&self, database: &str) -> Result<()> {
+        let sql = format!(
+            "DROP DATABASE IF EXISTS {database} WITH (FORCE);\nCREATE DATABASE {database} OWNER {OWNER};\n"
+        );
+        self.psql("postgres", &self.cluster.admin_password, "postgres", &sql)
             .context("cannot make the database anew")?;
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
+use crate::dev_stack::cluster;
 use crate::dev_stack::gateway::{self, Surroundings};
 use crate::dev_stack::http_probe;
 use crate::dev_stack::place::Place;
@@ -67,7 +68,7 @@ impl System {
         let mut state = State::load(&place);
         end(&place)?;
         let postgres = postgres::ensure(&place, &mut state, Purpose::Dev)?;
-        postgres.begin_anew()?;
+        postgres.begin_anew(cluster::DATABASE)?;
         let redis = redis::ensure(&place, &mut state)?;
         // Nobody sends images, and the gateway goes on without.
         let nobody = ports::for_service(&place, &mut state, "nobody")?;

@@ -162,10 +162,7 @@ impl Stage<'_> {
     /// A new database, new servers, one run.
     fn measure(&mut self, servers: &[&'static str], load: &Load, options: &Options) -> Result<Outcome> {
         self.clear()?;
-        self.postgres.run_in(
-            super::cluster::DATABASE,
-            &format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE);\nCREATE DATABASE {DATABASE};"),
-        )?;
+        self.postgres.begin_anew(DATABASE)?;
         let mut test = LoadTest::new(
             &self.test,
             self.postgres.url_of(DATABASE),
