@@ -112,8 +112,10 @@ impl Desk {
             retry_after: Duration::from_secs(1),
             limit: None,
         };
-        if let Ok(answer) = answer::failure(&refused.name, &refused.payload, &error.problem()) {
-            self.mailbox.put(Item::Answer(Box::new((answer, refused.ack))));
+        if let Ok(answer) = answer::failure(&refused.name, &refused.payload, &error.problem())
+            && !self.mailbox.put(Item::Answer(Box::new((answer, refused.ack))))
+        {
+            self.ending.comes(Disconnect::Slow);
         }
     }
 
@@ -141,7 +143,7 @@ impl Desk {
         let mut queue = self.queue();
         let next = queue.waiting.pop_front();
         match &next {
-            Some(next) => queue.bytes -= next.payload.len(),
+            Some(next) => queue.bytes -= size(next),
             None => {
                 *queue = Queue {
                     state: State::Idle,
@@ -207,7 +209,7 @@ impl Desk {
 
 impl Queue {
     fn take_in(&mut self, incoming: Incoming) -> Taken {
-        let size = incoming.payload.len();
+        let size = size(&incoming);
         if !self.waiting.is_empty() && (self.waiting.len() >= ROOM || self.bytes + size > BYTES) {
             return Taken::Refused(incoming);
         }
@@ -231,6 +233,10 @@ impl Queue {
     }
 }
 
+fn size(incoming: &Incoming) -> usize {
+    incoming.name.len() + incoming.payload.len()
+}
+
 /// If the work ends by a panic, the socket ends with it.
 struct EndsWith<'a>(Option<&'a Ending>);
 
@@ -249,7 +255,7 @@ mod tests {
     #[test]
     fn too_much_is_refused_and_room_comes_back() {
         let event = |size: usize| Incoming {
-            name: "x".to_owned(),
+            name: String::new(),
             payload: " ".repeat(size),
             ack: None,
         };

@@ -11,6 +11,7 @@ use axum::{
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use shared::disconnect::Disconnect;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, error};
 use uuid::Uuid;
@@ -21,7 +22,7 @@ use super::{
     handshake::{self, Hello, Turned, value_of},
     incoming::{Ack, Incoming},
     mailbox::Mailbox,
-    outlet::{Item, Parting},
+    outlet::{Ending, Item, Parting},
     packet::{self, Packet},
     pen::{Direct, Hand},
     socket::{self, Prepared},
@@ -96,7 +97,7 @@ async fn serve(door: Arc<Door>, upgrade: OnUpgrade) {
         let Some(kept) = kept else { return };
         hand = kept;
         match left {
-            Left::Goodbye => {}
+            Left::Goodbye => hand.forget(),
             Left::Closed => break Some(Code::Normal),
             Left::Broken(code) => break code,
         }
@@ -180,24 +181,48 @@ impl From<Ended> for Left {
 }
 
 impl Client {
+    /// What the client says next; nothing, if it is time to ask whether it is still there. May be dropped and asked again.
+    async fn next(&mut self) -> Result<Option<Message>, Ended> {
+        match timeout_at(self.due, self.reader.next()).await {
+            Err(_) if self.is_awaited => Err(Ended::Gone),
+            Err(_) => {
+                self.is_awaited = true;
+                self.due = Instant::now() + PING_TIMEOUT;
+                Ok(None)
+            }
+            Ok(message) => {
+                let message = message?;
+                if std::mem::take(&mut self.is_awaited) {
+                    // At least as often as announced, whatever the answer took.
+                    self.due = self.due - PING_TIMEOUT + PING_INTERVAL;
+                }
+                Ok(Some(message))
+            }
+        }
+    }
+
     /// Wait until somebody is let in. Says with what to close if that does not come.
     async fn connect(&mut self, door: &Arc<Door>, hand: &mut Direct) -> Result<Prepared, Option<Code>> {
         let until = Instant::now() + PATIENCE;
         loop {
+            written(hand).await?;
             let message = tokio::select! {
-                message = timeout_at(until, self.reader.next()) => message,
+                message = timeout_at(until, self.next()) => message,
                 () = door.live.tasks.closing() => return Err(None),
             };
             let text = match message {
-                Ok(Ok(Message::Text(text))) => text,
-                Ok(Ok(Message::Close)) | Err(_) => return Err(Some(Code::Normal)),
-                Ok(Ok(Message::Ping(said))) => {
+                Ok(Ok(Some(Message::Text(text)))) => text,
+                Ok(Ok(Some(Message::Close))) | Err(_) => return Err(Some(Code::Normal)),
+                Ok(Ok(Some(Message::Ping(said)))) => {
                     hand.put(&websocket::frame(Kind::Pong, &[&said]));
-                    written(hand).await?;
                     continue;
                 }
-                Ok(Ok(Message::Pong)) => continue,
-                Ok(Ok(Message::Binary(_))) => return Err(Some(Code::Protocol)),
+                Ok(Ok(None)) => {
+                    hand.put(&packet::ping());
+                    continue;
+                }
+                Ok(Ok(Some(Message::Pong))) => continue,
+                Ok(Ok(Some(Message::Binary(_)))) => return Err(Some(Code::Protocol)),
                 Ok(Err(Ended::Gone)) => return Err(None),
                 Ok(Err(Ended::Wrong(code))) => return Err(Some(code)),
             };
@@ -221,7 +246,6 @@ impl Client {
                     return Err(Some(Code::Protocol));
                 }
             }
-            written(hand).await?;
         }
     }
 
@@ -238,7 +262,7 @@ impl Client {
         let left = tokio::select! {
             biased;
             _ = &mut living => return (Left::Broken(None), None),
-            left = self.read(&desk, &mailbox) => left,
+            left = self.read(&desk, &mailbox, &ending) => left,
         };
         drop((desk, mailbox));
         ending.is_left(left.parting());
@@ -249,29 +273,23 @@ impl Client {
     }
 
     /// Read until the client leaves.
-    async fn read(&mut self, desk: &Arc<Desk>, mailbox: &Mailbox) -> Left {
+    async fn read(&mut self, desk: &Arc<Desk>, mailbox: &Mailbox, ending: &Ending) -> Left {
         let tell = |frame: Vec<u8>| {
-            // If there is no room, the socket ends for that reason.
-            mailbox.put(Item::Frame(Box::new(frame)));
+            if !mailbox.put(Item::Frame(Box::new(frame))) {
+                ending.comes(Disconnect::Slow);
+            }
         };
         loop {
-            let message = match timeout_at(self.due, self.reader.next()).await {
-                Err(_) if self.is_awaited => return Left::Broken(None),
-                Err(_) => {
+            let message = match self.next().await {
+                Ok(Some(message)) => message,
+                Ok(None) => {
                     tell(packet::ping());
-                    self.is_awaited = true;
-                    self.due = Instant::now() + PING_TIMEOUT;
                     continue;
                 }
-                Ok(Err(ended)) => return ended.into(),
-                Ok(Ok(message)) => message,
+                Err(ended) => return ended.into(),
             };
-            if std::mem::take(&mut self.is_awaited) {
-                // At least as often as announced, whatever the answer took.
-                self.due = self.due - PING_TIMEOUT + PING_INTERVAL;
-            }
             let text = match message {
-                Message::Text(text) if self.attached.is_none() => text,
+                Message::Text(text) => text,
                 Message::Ping(said) => {
                     tell(websocket::frame(Kind::Pong, &[&said]));
                     continue;
@@ -279,9 +297,14 @@ impl Client {
                 Message::Pong => continue,
                 Message::Close => return Left::Closed,
                 Message::Binary(bytes) if self.attach(bytes.len(), desk) => continue,
-                Message::Text(_) | Message::Binary(_) => return Left::Broken(Some(Code::Protocol)),
+                Message::Binary(_) => return Left::Broken(Some(Code::Protocol)),
             };
-            match Packet::read(&text) {
+            let packet = Packet::read(&text);
+            // Engine.IO does not know that a packet of Socket.IO has not come to its end.
+            if self.attached.is_some() && !matches!(packet, Some(Packet::Alive | Packet::Close)) {
+                return Left::Broken(Some(Code::Protocol));
+            }
+            match packet {
                 Some(Packet::Event {
                     ack,
                     said,

@@ -5,6 +5,9 @@ use serde_json::value::RawValue;
 
 use crate::doors::websocket::{Kind, frame};
 
+/// What is longer is no name of a place: the answer would say it again.
+const LONGEST: usize = 128;
+
 /// `2`, to which a client answers `3`.
 pub fn ping() -> Vec<u8> {
     text(&[b"2"])
@@ -98,6 +101,9 @@ impl<'a> Packet<'a> {
             true => rest.split_once(',').unwrap_or((rest, "")),
             false => ("/", rest),
         };
+        if namespace.len() > LONGEST {
+            return None;
+        }
         let (id, said) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
         let is_ours = namespace == "/";
         match kind {

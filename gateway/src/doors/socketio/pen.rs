@@ -211,6 +211,13 @@ impl Direct {
         self.page.extend_from_slice(frame);
     }
 
+    /// Forget what is not written, unless it has been begun.
+    pub fn forget(&mut self) {
+        if self.done == 0 {
+            self.page.clear();
+        }
+    }
+
     pub async fn write_out(&mut self) -> io::Result<()> {
         while !self.write()? {
             self.stream.writable().await?;

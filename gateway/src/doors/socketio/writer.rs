@@ -71,8 +71,8 @@ pub struct Writer {
     is_urgent: bool,
     /// What is not written out yet may wait so long for more.
     gathers_until: Option<Instant>,
-    /// What was told since it was last written out: each chat up to here.
-    arrived: Vec<(ChatId, Seq)>,
+    /// What was told since it was last written out: each chat from here to there.
+    arrived: Vec<(ChatId, Seq, Seq)>,
 }
 
 /// Why nothing more can be written.
@@ -169,12 +169,11 @@ impl Writer {
                 open::undelivered(&self.door.live.backend, &self.caller, stretches, page_end).await?;
             for message in messages {
                 let (chat, seq) = (message.chat_id, message.seq);
-                self.recent.wrote(chat, seq, Instant::now());
                 self.pen.event("message:new", &message)?;
-                self.arrived.push((chat, seq));
+                self.arrived.push((chat, seq, seq));
             }
-            self.flush().await?;
             self.put_aside();
+            self.flush().await?;
             page_end = next;
             if page_end.is_none() {
                 break;
@@ -183,10 +182,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Make room for what happens while something earlier is being told.
+    /// Make room for what happens while something earlier is being told. Pings do not wait for that.
     fn put_aside(&mut self) {
         if self.aside.len() < ASIDE {
-            self.mailbox.empty_into(&mut self.aside);
+            let mut items = VecDeque::new();
+            self.mailbox.empty_into(&mut items);
+            for item in items {
+                match item {
+                    Item::Frame(frame) => self.pen.frame(&frame),
+                    item => self.aside.push_back(item),
+                }
+            }
         }
     }
 
@@ -237,6 +243,7 @@ impl Writer {
             };
             self.write_down(&delivery);
             if self.pen.is_full() {
+                self.put_aside();
                 self.flush().await?;
             }
         }
@@ -277,7 +284,11 @@ impl Writer {
         {
             tokio::select! {
                 biased;
-                () = self.ending.has_come() => return Err(Ended::Gone),
+                () = self.ending.has_come() => {
+                    // As far as it is taken at once.
+                    let _ = self.flush().await;
+                    return Err(Ended::Gone);
+                }
                 () = self.mailbox.is_urgent() => {}
                 () = tokio::time::sleep_until(until) => self.is_urgent = true,
             }
@@ -342,10 +353,9 @@ impl Writer {
         let seq = delivery.seq();
         self.told.insert(chat, seq);
         if delivery.kind == Some(Kind::MessageSent) {
-            self.recent.wrote(chat, seq, now);
-            match self.arrived.iter_mut().find(|(of, _)| *of == chat) {
-                Some((_, upto)) => *upto = seq,
-                None => self.arrived.push((chat, seq)),
+            match self.arrived.iter_mut().find(|(of, ..)| *of == chat) {
+                Some((.., upto)) => *upto = seq,
+                None => self.arrived.push((chat, seq, seq)),
             }
         }
         if self.waiting.is_empty() {
@@ -371,6 +381,7 @@ impl Writer {
 
     /// Write out what was gathered, and say what has arrived by that.
     pub async fn flush(&mut self) -> Result<(), Ended> {
+        self.stamp();
         self.pen.flush().await?;
         self.is_urgent = false;
         self.gathers_until = None;
@@ -378,10 +389,18 @@ impl Writer {
             let late = seconds_between(at, self.door.live.backend.clock.now());
             self.door.live.backend.metrics.delivery_seconds.observe(late);
         }
-        for (chat, upto) in self.arrived.drain(..) {
+        for (chat, _, upto) in self.arrived.drain(..) {
             self.door.live.backend.arrivals.note(chat, self.caller.user, upto);
         }
         Ok(())
+    }
+
+    /// What was told is under way from now on.
+    fn stamp(&mut self) {
+        let now = Instant::now();
+        for (chat, first, _) in &self.arrived {
+            self.recent.wrote(*chat, *first, now);
+        }
     }
 
     /// Say something behind which nothing follows.
@@ -433,7 +452,7 @@ impl Writer {
 
     /// Did the client read more slowly than we wrote, a moment ago? Then some of it may still be on its way.
     pub fn is_behind(&self) -> bool {
-        !self.mailbox.is_empty()
+        self.mailbox.has_news()
             || !self.aside.is_empty()
             || self.pen.is_behind()
             || self.pen.was_full.is_some_and(|when| when.elapsed() < UNCERTAIN)
@@ -441,6 +460,7 @@ impl Writer {
 
     /// Per chat, the place behind which nobody knows what has arrived.
     pub fn uncertain(&mut self) -> Vec<(ChatId, Seq)> {
+        self.stamp();
         self.mailbox.empty_into(&mut self.aside);
         for item in self.aside.drain(..) {
             if let Item::Told(delivery) = item

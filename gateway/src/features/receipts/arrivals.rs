@@ -34,6 +34,8 @@ const AT_ONCE: usize = 1_000;
 pub struct Arrivals {
     upto: Mutex<HashMap<(ChatId, UserId), Seq>>,
     some: Notify,
+    /// Whoever notes the last of it waits for what is being noted.
+    noting: tokio::sync::Mutex<()>,
 }
 
 impl Arrivals {
@@ -80,6 +82,7 @@ pub async fn note_the_rest(backend: Arc<Backend>) {
 /// Note what was gathered until now. What cannot be noted now is kept for later; what comes meanwhile waits for the next time, or this
 /// would never end while people write.
 pub async fn flush(backend: &Backend) {
+    let _noting = backend.arrivals.noting.lock().await;
     let all = backend.arrivals.take();
     for (number, some) in all.chunks(AT_ONCE).enumerate() {
         let noted = timeout(ANSWER, mark_delivered::note(backend, some)).await;
