@@ -153,6 +153,50 @@ mod tests {
         assert!(timeout(brief, mailbox.is_urgent()).await.is_err(), "it is taken");
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn nobody_sleeps_through_it() {
+        const EACH: usize = 20_000;
+        let mailbox = Arc::new(Mailbox::default());
+        let putting = (0..2).map(|_| {
+            let mailbox = mailbox.clone();
+            std::thread::spawn(move || {
+                for number in 0..EACH {
+                    let told = Delivery::sample(
+                        Topic::User(UserId::new()),
+                        1,
+                        Kind::MessagesRead,
+                        None,
+                        "[]".to_owned(),
+                    );
+                    while !mailbox.put(Item::Told(told.clone())) {
+                        std::thread::yield_now();
+                    }
+                    if number % 7 == 0 {
+                        std::thread::sleep(Duration::from_micros(20));
+                    }
+                }
+            })
+        });
+        let putting: Vec<_> = putting.collect();
+        let reading = async {
+            let mut taken = VecDeque::new();
+            let mut count = 0;
+            while count < 2 * EACH {
+                mailbox.has_some().await;
+                if count % 3 == 0 {
+                    let _ = timeout(Duration::from_millis(1), mailbox.is_urgent()).await;
+                }
+                mailbox.empty_into(&mut taken);
+                count += taken.len();
+                taken.clear();
+            }
+        };
+        timeout(Duration::from_secs(60), reading).await.unwrap();
+        for putting in putting {
+            putting.join().unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn whoever_waits_is_woken() {
         let mailbox = Arc::new(Mailbox::default());
