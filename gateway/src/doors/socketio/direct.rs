@@ -87,22 +87,21 @@ async fn serve(door: Arc<Door>, upgrade: OnUpgrade) {
     let Some((mut client, mut hand)) = opened(upgrade).await else {
         return;
     };
-    let code = loop {
+    let left = loop {
         // What happens once is put aside while it happens: a task takes as much memory, all its life, as it does at its largest.
         let prepared = match Box::pin(client.connect(&door, &mut hand)).await {
             Ok(prepared) => prepared,
-            Err(code) => break code,
+            Err(left) => break left,
         };
         let (left, kept) = client.session(&door, hand, prepared).await;
         let Some(kept) = kept else { return };
         hand = kept;
-        match left {
-            Left::Goodbye => hand.forget(),
-            Left::Closed => break Some(Code::Normal),
-            Left::Broken(code) => break code,
+        if !matches!(left, Left::Goodbye) {
+            break left;
         }
+        hand.forget();
     };
-    if let Some(code) = code {
+    if let Some(code) = left.code() {
         hand.put(&websocket::close(code));
         let _ = timeout(FLUSH, hand.write_out()).await;
     }
@@ -155,7 +154,7 @@ struct Attached {
 enum Left {
     /// It said goodbye, and may come again over the same connection.
     Goodbye,
-    /// It closed the connection.
+    /// It closed the connection, or never said who it is.
     Closed,
     /// The connection broke, or we close it for this reason.
     Broken(Option<Code>),
@@ -169,6 +168,14 @@ impl Left {
             Self::Broken(_) => Parting::Broken,
         }
     }
+
+    /// What the client is told about it.
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Goodbye | Self::Closed => Some(Code::Normal),
+            Self::Broken(code) => *code,
+        }
+    }
 }
 
 impl From<Ended> for Left {
@@ -180,51 +187,58 @@ impl From<Ended> for Left {
     }
 }
 
+/// What to do next.
+enum Step {
+    Read(String),
+    /// So many bytes came.
+    Count(usize),
+    /// A ping, or the answer to one.
+    Write(Vec<u8>),
+}
+
 impl Client {
-    /// What the client says next; nothing, if it is time to ask whether it is still there. May be dropped and asked again.
-    async fn next(&mut self) -> Result<Option<Message>, Ended> {
-        match timeout_at(self.due, self.reader.next()).await {
-            Err(_) if self.is_awaited => Err(Ended::Gone),
-            Err(_) => {
+    /// What the client says next, or what it has to be told meanwhile. May be dropped and asked again.
+    async fn next(&mut self) -> Result<Step, Left> {
+        loop {
+            let Ok(message) = timeout_at(self.due, self.reader.next()).await else {
+                if self.is_awaited {
+                    return Err(Left::Broken(None));
+                }
                 self.is_awaited = true;
                 self.due = Instant::now() + PING_TIMEOUT;
-                Ok(None)
+                return Ok(Step::Write(packet::ping()));
+            };
+            let message = message?;
+            if std::mem::take(&mut self.is_awaited) {
+                // At least as often as announced, whatever the answer took.
+                self.due = self.due - PING_TIMEOUT + PING_INTERVAL;
             }
-            Ok(message) => {
-                let message = message?;
-                if std::mem::take(&mut self.is_awaited) {
-                    // At least as often as announced, whatever the answer took.
-                    self.due = self.due - PING_TIMEOUT + PING_INTERVAL;
-                }
-                Ok(Some(message))
+            match message {
+                Message::Text(text) => return Ok(Step::Read(text)),
+                Message::Binary(bytes) => return Ok(Step::Count(bytes.len())),
+                Message::Ping(said) => return Ok(Step::Write(websocket::frame(Kind::Pong, &[&said]))),
+                Message::Pong => {}
+                Message::Close => return Err(Left::Closed),
             }
         }
     }
 
-    /// Wait until somebody is let in. Says with what to close if that does not come.
-    async fn connect(&mut self, door: &Arc<Door>, hand: &mut Direct) -> Result<Prepared, Option<Code>> {
+    /// Wait until somebody is let in.
+    async fn connect(&mut self, door: &Arc<Door>, hand: &mut Direct) -> Result<Prepared, Left> {
         let until = Instant::now() + PATIENCE;
         loop {
             written(hand).await?;
-            let message = tokio::select! {
-                message = timeout_at(until, self.next()) => message,
-                () = door.live.tasks.closing() => return Err(None),
+            let next = tokio::select! {
+                next = timeout_at(until, self.next()) => next.unwrap_or(Err(Left::Closed))?,
+                () = door.live.tasks.closing() => return Err(Left::Broken(None)),
             };
-            let text = match message {
-                Ok(Ok(Some(Message::Text(text)))) => text,
-                Ok(Ok(Some(Message::Close))) | Err(_) => return Err(Some(Code::Normal)),
-                Ok(Ok(Some(Message::Ping(said)))) => {
-                    hand.put(&websocket::frame(Kind::Pong, &[&said]));
+            let text = match next {
+                Step::Read(text) => text,
+                Step::Write(frame) => {
+                    hand.put(&frame);
                     continue;
                 }
-                Ok(Ok(None)) => {
-                    hand.put(&packet::ping());
-                    continue;
-                }
-                Ok(Ok(Some(Message::Pong))) => continue,
-                Ok(Ok(Some(Message::Binary(_)))) => return Err(Some(Code::Protocol)),
-                Ok(Err(Ended::Gone)) => return Err(None),
-                Ok(Err(Ended::Wrong(code))) => return Err(Some(code)),
+                Step::Count(_) => return Err(Left::Broken(Some(Code::Protocol))),
             };
             match Packet::read(&text) {
                 Some(Packet::Connect(said)) => {
@@ -236,14 +250,14 @@ impl Client {
                             return Ok(prepared);
                         }
                         Err(Turned::Away(refusal)) => hand.put(&packet::refused("", &refusal.to_string())),
-                        Err(Turned::Off) => return Err(None),
+                        Err(Turned::Off) => return Err(Left::Broken(None)),
                     }
                 }
                 Some(Packet::ConnectElsewhere(namespace)) => hand.put(&nothing_there(namespace)),
                 Some(Packet::Alive | Packet::Disconnect) => {}
-                Some(Packet::Close) => return Err(Some(Code::Normal)),
+                Some(Packet::Close) => return Err(Left::Closed),
                 Some(Packet::Event { .. } | Packet::Answer { .. }) | None => {
-                    return Err(Some(Code::Protocol));
+                    return Err(Left::Broken(Some(Code::Protocol)));
                 }
             }
         }
@@ -280,24 +294,15 @@ impl Client {
             }
         };
         loop {
-            let message = match self.next().await {
-                Ok(Some(message)) => message,
-                Ok(None) => {
-                    tell(packet::ping());
+            let text = match self.next().await {
+                Ok(Step::Read(text)) => text,
+                Ok(Step::Write(frame)) => {
+                    tell(frame);
                     continue;
                 }
-                Err(ended) => return ended.into(),
-            };
-            let text = match message {
-                Message::Text(text) => text,
-                Message::Ping(said) => {
-                    tell(websocket::frame(Kind::Pong, &[&said]));
-                    continue;
-                }
-                Message::Pong => continue,
-                Message::Close => return Left::Closed,
-                Message::Binary(bytes) if self.attach(bytes.len(), desk) => continue,
-                Message::Binary(_) => return Left::Broken(Some(Code::Protocol)),
+                Ok(Step::Count(bytes)) if self.attach(bytes, desk) => continue,
+                Ok(Step::Count(_)) => return Left::Broken(Some(Code::Protocol)),
+                Err(left) => return left,
             };
             let packet = Packet::read(&text);
             // Engine.IO does not know that a packet of Socket.IO has not come to its end.
@@ -368,9 +373,9 @@ fn nothing_there(namespace: &str) -> Vec<u8> {
 }
 
 /// Write what little a client is told before it is let in.
-async fn written(hand: &mut Direct) -> Result<(), Option<Code>> {
+async fn written(hand: &mut Direct) -> Result<(), Left> {
     match timeout(PATIENCE, hand.write_out()).await {
         Ok(Ok(())) => Ok(()),
-        _ => Err(None),
+        _ => Err(Left::Broken(None)),
     }
 }

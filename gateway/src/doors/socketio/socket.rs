@@ -47,7 +47,7 @@ const FLUSH: Duration = Duration::from_millis(100);
 
 /// A socket whose person is known, before CONNECT has been answered.
 pub struct Prepared {
-    pub caller: Caller,
+    caller: Caller,
     /// When the client was let in: what is said from then on is for it.
     began: DateTime<Utc>,
     positions: Option<Positions>,

@@ -1,4 +1,6 @@
-//! Writes to one socket what it has to be told, in order: what was missed, then what happens.
+//! Writes to one socket what it has to be told, in order: what was missed (`missed.rs`), then what happens.
+
+mod missed;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,11 +12,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
     ChatId,
-    event::{Kind, LineBroke},
+    event::Kind,
     topic::{Seq, Topic},
 };
 use tokio::time::Instant;
-use tracing::warn;
 
 use super::{
     Door,
@@ -24,23 +25,17 @@ use super::{
     mailbox::Mailbox,
     names,
     outlet::{Ending, Item},
-    own::{Opened, Resync, Why},
     pen::Pen,
     recent::{Recent, UNCERTAIN},
 };
 use crate::{
     doors::session::{Past, Positions},
-    error::{Error, Result},
+    error::Error,
     fanout::Delivery,
-    features::{
-        Caller,
-        sessions::open::{self, Stretch},
-    },
+    features::Caller,
     telemetry::metrics::seconds_between,
 };
 
-/// What may be put aside while something earlier is being told.
-const ASIDE: usize = 8_192;
 /// What is worked off before it is written out.
 const AT_ONCE: usize = 128;
 /// What is kept for what happens next.
@@ -132,128 +127,6 @@ impl Writer {
         }
     }
 
-    /// Say hello, and tell what was missed.
-    async fn catch_up(&mut self, past: Past, wants_positions: bool) -> Result<(), Ended> {
-        let opened = Opened {
-            user_id: self.caller.user,
-            timestamp: self.door.live.backend.clock.now(),
-            positions: wants_positions.then(|| past.heard.clone()),
-        };
-        self.pen.event(names::OPENED, &opened)?;
-        self.tell_messages(&past.undelivered).await?;
-        for stretch in &past.missed {
-            self.resume(*stretch).await?;
-            self.put_aside();
-        }
-        for chat in &past.unknown {
-            self.ask_to_reload(*chat, Why::UnknownPosition)?;
-        }
-        self.flush().await?;
-        self.told = past.heard.clone();
-        self.opened_at = past.heard;
-        for (chat, upto) in &self.told {
-            self.door
-                .live
-                .backend
-                .arrivals
-                .note(*chat, self.caller.user, *upto);
-        }
-        Ok(())
-    }
-
-    /// Tell what others wrote in these stretches, page by page. What happens meanwhile waits.
-    async fn tell_messages(&mut self, stretches: &[Stretch]) -> Result<(), Ended> {
-        let mut page_end = None;
-        while !stretches.is_empty() {
-            let (messages, next) =
-                open::undelivered(&self.door.live.backend, &self.caller, stretches, page_end).await?;
-            for message in messages {
-                let (chat, seq) = (message.chat_id, message.seq);
-                self.pen.event("message:new", &message)?;
-                self.arrived.push((chat, seq, seq));
-            }
-            self.put_aside();
-            self.flush().await?;
-            page_end = next;
-            if page_end.is_none() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Make room for what happens while something earlier is being told. Pings do not wait for that.
-    fn put_aside(&mut self) {
-        if self.aside.len() < ASIDE {
-            let mut items = VecDeque::new();
-            self.mailbox.empty_into(&mut items);
-            for item in items {
-                match item {
-                    Item::Frame(frame) => self.pen.frame(&frame),
-                    item => self.aside.push_back(item),
-                }
-            }
-        }
-    }
-
-    /// A connection of the same person broke. If this one opened since then, it may be the same client, and what was said between the two
-    /// nobody has told it.
-    async fn make_up_for(&mut self, delivery: &Delivery) -> Result<(), Ended> {
-        if delivery
-            .read()
-            .is_none_or(|broke: LineBroke| broke.since > self.began)
-        {
-            return Ok(());
-        }
-        match self.tell_what_was_said_before().await {
-            Err(Ended::Failed(error)) => {
-                warn!(?error, "Cannot tell what a broken connection may have missed");
-                Ok(())
-            }
-            told => told,
-        }
-    }
-
-    async fn tell_what_was_said_before(&mut self) -> Result<(), Ended> {
-        let mut stretches = Vec::new();
-        for place in open::places(&self.door.live.backend, &self.caller, self.began).await? {
-            if let Some(upto) = self.opened_at.get_mut(&place.chat)
-                && place.has_upto < *upto
-            {
-                stretches.push(Stretch {
-                    chat: place.chat,
-                    after: place.has_upto,
-                    upto: *upto,
-                });
-                // From here on it has been told that, too.
-                *upto = place.has_upto;
-            }
-        }
-        self.tell_messages(&stretches).await
-    }
-
-    /// Tell event by event what a client has missed since the place it named.
-    async fn resume(&mut self, stretch: Stretch) -> Result<(), Ended> {
-        let Some(missed) = open::missed(&self.door.live.backend, &self.caller, stretch).await? else {
-            return Ok(self.ask_to_reload(stretch.chat, Why::TooFarBack)?);
-        };
-        for envelope in missed {
-            let Some(delivery) = Delivery::new(Arc::new(envelope)) else {
-                continue;
-            };
-            self.write_down(&delivery);
-            if self.pen.is_full() {
-                self.put_aside();
-                self.flush().await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn ask_to_reload(&mut self, chat_id: ChatId, reason: Why) -> Result<()> {
-        self.pen.event(names::RESYNC, &Resync { chat_id, reason })
-    }
-
     /// Write what comes, until the socket ends.
     async fn run(&mut self) -> Ended {
         loop {
@@ -317,10 +190,7 @@ impl Writer {
         match item {
             Item::Told(delivery) if delivery.kind == Some(Kind::LineBroke) => return Some(delivery),
             Item::Told(delivery) => self.hear(delivery),
-            Item::Answer(answer) => {
-                self.is_urgent = true;
-                self.answer(answer.0, answer.1);
-            }
+            Item::Answer(answer) => self.answer(answer.0, answer.1),
             Item::Frame(frame) => {
                 self.is_urgent = true;
                 self.pen.frame(&frame);
@@ -425,6 +295,7 @@ impl Writer {
     }
 
     fn say(&mut self, answer: Answer, ack: Option<Ack>) {
+        self.is_urgent = true;
         if let Some((name, said)) = &answer.event {
             self.pen.told(name, said);
         }
