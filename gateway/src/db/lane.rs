@@ -73,6 +73,10 @@ where
         lane.ask(ask, bytes).await
     }
 
+    pub fn are_waiting(&self) -> bool {
+        self.0.iter().any(|lane| !lane.queue().waiting.is_empty())
+    }
+
     /// Work off what waits, for ever.
     pub async fn run<F>(&self, tasks: &Tasks, work: impl Fn(Vec<A>) -> F + Clone + Send + Sync + 'static)
     where

@@ -41,6 +41,11 @@ impl Sends {
         }
     }
 
+    /// More is asked than is written at this moment.
+    pub fn are_waiting(&self) -> bool {
+        self.plain.are_waiting() || self.others.are_waiting()
+    }
+
     async fn ask(&self, draft: &Arc<Draft>) -> Result<Outcome> {
         let lanes = if draft.is_plain() {
             &self.plain

@@ -8,15 +8,15 @@ use tokio::time::{Instant, sleep};
 use super::{rules, store};
 use crate::{db::Tx, error::Result, features::Backend};
 
-/// After so many steps a chore ends; the rest is done next time.
-const STEPS: usize = 200;
+/// After so many steps other chores and a shutdown get their turn; the rest is done next time.
+const STEPS: usize = 500;
 /// So many messages are condensed in a step. Edits in their chat wait for it: a few milliseconds.
 const MESSAGES: usize = 500;
-/// Condensing takes at most one part in so many of the time, because sending needs the same processors, and what is not condensed yet
-/// is found all the same. Done as fast as possible it took a quarter of PostgreSQL's time from a replica that sends as fast as it can.
+/// While messages wait to be written, condensing takes one part in so many of the time: both need the same processors, and what is not
+/// condensed yet is found all the same. As fast as possible it took a quarter of PostgreSQL's time from a replica at its limit.
 const SHARE: u32 = 10;
 /// A step that took long says more of the database than of the work.
-const REST: Duration = Duration::from_millis(250);
+const REST: Duration = Duration::from_millis(100);
 
 /// Do what is due.
 pub async fn condense(backend: &Backend) -> Result<()> {
@@ -35,7 +35,9 @@ pub async fn condense(backend: &Backend) -> Result<()> {
             }
             let is_done = condense_more(&mut tx, chat).await?;
             tx.commit().await?;
-            sleep((began.elapsed() * (SHARE - 1)).min(REST)).await;
+            if backend.sends.are_waiting() {
+                sleep((began.elapsed() * (SHARE - 1)).min(REST)).await;
+            }
             if is_done {
                 break;
             }
