@@ -8,31 +8,31 @@ use tokio::time::{Instant, sleep};
 use super::{rules, store};
 use crate::{db::Tx, error::Result, features::Backend};
 
-/// After so many steps other chores and a shutdown get their turn; the rest is done next time.
-const STEPS: usize = 500;
+/// Chats that are looked at in a turn at most, and how long a turn lasts: chores may not take much longer.
+const CHATS: usize = 500;
+const TURN: Duration = Duration::from_secs(60);
 /// So many messages are condensed in a step. Edits in their chat wait for it: a few milliseconds.
 const MESSAGES: usize = 500;
-/// While messages wait to be written, condensing takes one part in so many of the time: both need the same processors, and what is not
-/// condensed yet is found all the same. As fast as possible it took a quarter of PostgreSQL's time from a replica at its limit.
+/// While messages wait to be written here, condensing takes one part in so many of the time: both need the same processors, and what is
+/// not condensed yet is found all the same. As fast as possible it took a quarter of PostgreSQL's time from a replica at its limit.
+/// (A replica on which nothing waits does not rest. Behind a balancer all are about as busy.)
 const SHARE: u32 = 10;
-/// A step that took long says more of the database than of the work.
-const REST: Duration = Duration::from_millis(100);
+/// A step that took very long says more of the database than of the work.
+const REST: Duration = Duration::from_secs(2);
 
 /// Do what is due.
 pub async fn condense(backend: &Backend) -> Result<()> {
-    let due = store::due(&backend.db, STEPS).await?;
-    let mut steps = 0;
-    for chat in due {
+    let until = Instant::now() + TURN;
+    for chat in store::due(&backend.db, CHATS).await? {
         loop {
-            if steps == STEPS {
+            if Instant::now() > until {
                 return Ok(());
             }
-            steps += 1;
-            let began = Instant::now();
             let mut tx = backend.begin().await?;
             if !store::may_condense(&mut tx).await? {
                 return Ok(());
             }
+            let began = Instant::now();
             let is_done = condense_more(&mut tx, chat).await?;
             tx.commit().await?;
             if backend.sends.are_waiting() {
