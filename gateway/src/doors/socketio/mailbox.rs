@@ -15,7 +15,7 @@ use super::outlet::Item;
 /// Events and answers that may wait for a socket. Whoever has more than this to read is too slow.
 const ROOM: usize = 512;
 
-/// Takes no room while it is empty: of a chat's sockets nearly all are silent.
+/// Takes hardly any room while it is empty: of a chat's sockets nearly all are silent.
 #[derive(Default)]
 pub struct Mailbox {
     inside: Mutex<Inside>,

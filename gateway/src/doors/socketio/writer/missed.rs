@@ -36,6 +36,9 @@ impl Writer {
         for stretch in &past.missed {
             self.resume(*stretch).await?;
             self.put_aside();
+            if self.is_urgent {
+                self.flush().await?;
+            }
         }
         for chat in &past.unknown {
             self.ask_to_reload(*chat, Why::UnknownPosition)?;
@@ -81,7 +84,10 @@ impl Writer {
             self.mailbox.empty_into(&mut items);
             for item in items {
                 match item {
-                    Item::Frame(frame) => self.pen.frame(&frame),
+                    Item::Frame(frame) => {
+                        self.is_urgent = true;
+                        self.pen.frame(&frame);
+                    }
                     item => self.aside.push_back(item),
                 }
             }
