@@ -99,7 +99,9 @@ async fn serve(door: Arc<Door>, upgrade: OnUpgrade) {
         if !matches!(left, Left::Goodbye) {
             break left;
         }
-        hand.forget();
+        if !hand.forgets() {
+            return;
+        }
     };
     if let Some(code) = left.code() {
         hand.put(&websocket::close(code));

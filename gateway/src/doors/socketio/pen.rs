@@ -211,11 +211,14 @@ impl Direct {
         self.page.extend_from_slice(frame);
     }
 
-    /// Forget what is not written, unless it has been begun.
-    pub fn forget(&mut self) {
-        if self.done == 0 {
+    /// Forget what is not written. Says whether that could be: what has been begun has to be brought to its end, and nobody knows where
+    /// that is.
+    pub fn forgets(&mut self) -> bool {
+        let is_between = self.done == 0;
+        if is_between {
             self.page.clear();
         }
+        is_between
     }
 
     pub async fn write_out(&mut self) -> io::Result<()> {
