@@ -89,13 +89,15 @@ pub struct Moment {
 }
 
 impl Outcome {
-    /// Whether everything arrived, once, in order, and soon.
+    /// Whether everything arrived, once, in order, and soon. Whoever was dropped came back, and may have been told something twice.
     pub fn meets_goals(&self) -> bool {
         let verdict = &self.verdict;
         let delivered = 1.0 - verdict.lost as f64 / (verdict.expected.max(1)) as f64;
         let judged = if self.ramp { 1 } else { self.phases.len() };
         delivered >= DELIVERED
             && verdict.out_of_order == 0
+            && (verdict.duplicates == 0 || self.dropped > 0)
+            && self.returned >= self.dropped as u64
             && self.phases.iter().take(judged).all(|phase| phase.meets_goals)
     }
 
