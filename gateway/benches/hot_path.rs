@@ -17,7 +17,14 @@ use chrono::DateTime;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gateway::{
     bus::{Envelope, wire},
-    doors::socketio::{names, packet, split},
+    doors::{
+        socketio::{
+            names,
+            packet::{self, Packet},
+            split,
+        },
+        websocket::{self, Frames, Message},
+    },
     fanout::{Delivery, Outlet, bench::Audience},
 };
 use serde_json::json;
@@ -100,6 +107,22 @@ fn dispatch(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A frame as a client writes it.
+fn masked(text: &str) -> Vec<u8> {
+    const KEY: [u8; 4] = [0x12, 0xff, 0x00, 0x77];
+    let mut bytes = websocket::frame(websocket::Kind::Text, &[text.as_bytes()]);
+    let payload = bytes.split_off(bytes.len() - text.len());
+    bytes[1] |= 0x80;
+    bytes.extend(KEY);
+    bytes.extend(
+        payload
+            .iter()
+            .zip(KEY.iter().cycle())
+            .map(|(byte, key)| byte ^ key),
+    );
+    bytes
+}
+
 fn decode(criterion: &mut Criterion) {
     let origin = Uuid::from_u128(9);
     let envelope = envelope(1);
@@ -112,6 +135,20 @@ fn decode(criterion: &mut Criterion) {
     });
     let ask = json!({"chatId": Uuid::from_u128(1), "content": "what people say ".repeat(7), "clientMessageId": "0123456789ab-4711-42"});
     let text = json!(["message:send", ask]).to_string();
+    let sent = masked(&format!("4217{text}"));
+    criterion.bench_function("wire: a socket's bytes into a packet", |bencher| {
+        let mut frames = Frames::new(sent.len());
+        bencher.iter(|| {
+            frames.put(black_box(&sent));
+            let Ok(Some(Message::Text(text))) = frames.message() else {
+                panic!("a whole frame");
+            };
+            assert!(matches!(
+                Packet::read(&text),
+                Some(Packet::Event { ack: Some(17), .. })
+            ));
+        });
+    });
     criterion.bench_function("wire: a socket's event into a command", |bencher| {
         bencher.iter(|| {
             let (name, payload) = split(black_box(&text));

@@ -12,7 +12,8 @@ pub mod serve;
 pub mod session;
 pub mod socketio;
 pub mod tls;
-mod websocket;
+#[doc(hidden)]
+pub mod websocket;
 
 use std::time::Duration;
 

@@ -173,7 +173,7 @@ impl Reader {
     /// The next message. May be dropped and asked again.
     pub async fn next(&mut self) -> Result<Message, Ended> {
         loop {
-            if let Some(message) = self.frames.next()? {
+            if let Some(message) = self.frames.message()? {
                 return Ok(message);
             }
             if std::future::poll_fn(|cx| self.poll_read(cx)).await? == 0 {
@@ -219,7 +219,7 @@ impl Frames {
     }
 
     /// The next message, if it is here.
-    pub fn next(&mut self) -> Result<Option<Message>, Code> {
+    pub fn message(&mut self) -> Result<Option<Message>, Code> {
         while let Some((is_last, kind, payload)) = self.next_frame()? {
             let whole = match (kind, self.begun.take()) {
                 (Kind::Close, _) => return Ok(Some(Message::Close)),

@@ -28,7 +28,7 @@ fn understood(bytes: &[u8], portion: usize) -> Result<Vec<Message>, Code> {
     let mut messages = Vec::new();
     for portion in bytes.chunks(portion) {
         frames.put(portion);
-        while let Some(message) = frames.next()? {
+        while let Some(message) = frames.message()? {
             messages.push(message);
         }
     }
