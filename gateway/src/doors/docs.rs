@@ -73,10 +73,6 @@ fn part(kind: &'static str, part: &'static str) -> MethodRouter {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CONTENT_SECURITY_POLICY, PAGE_ONLY),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
         (header::CACHE_CONTROL, FOR_AN_HOUR),
     ];
     get(async move || (headers, part).into_response())

@@ -197,10 +197,6 @@ fn dressed(mut answer: Response, tag: HeaderValue) -> Response {
     let headers = answer.headers_mut();
     headers.insert(header::ETAG, tag);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOR_EVER));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
     headers.insert(header::CONTENT_SECURITY_POLICY, SHOW_ONLY);
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     answer
