@@ -1,8 +1,10 @@
 //! From start to stop: tasks with names, and the order in which a replica leaves.
 //!
-//! Leaving has three steps, each a token that tasks can wait for. *Draining*: readiness is off, everything still works.
+//! Leaving has three steps, each a moment that tasks can wait for. *Draining*: readiness is off, everything still works.
 //! *Closing*: nothing new is accepted, what runs may finish. *Cut*: the time is up. A later step implies the earlier ones. A
 //! lasting task that ends by itself starts the drain: a replica that lacks a part of itself must be replaced, not limp on.
+
+mod moment;
 
 use std::{
     any::Any,
@@ -16,17 +18,19 @@ use std::{
 use futures_util::FutureExt;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span, error, error_span, info, warn};
+
+use self::moment::Moment;
 
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
     /// What others stand on: it goes on until they are done.
     underneath: TaskTracker,
-    draining: CancellationToken,
-    closing: CancellationToken,
-    cut: CancellationToken,
+    draining: Moment,
+    closing: Moment,
+    cut: Moment,
     /// One for all tasks of a name: a span takes most of a kilobyte.
     spans: Arc<Mutex<HashMap<&'static str, Span>>>,
 }
@@ -40,7 +44,7 @@ impl Tasks {
         let guarded = async move {
             tokio::select! {
                 ended = work => if let Err(panic) = ended { error!(panic = panic_text(&*panic), "A task panicked") },
-                () = cut.cancelled() => {}
+                () = cut.comes() => {}
             }
         };
         self.track(guarded.instrument(self.span(name)));
@@ -54,12 +58,12 @@ impl Tasks {
             tokio::select! {
                 ended = work => {
                     let panic = ended.as_ref().err().map(|panic| panic_text(&**panic));
-                    if !tasks.closing.is_cancelled() {
+                    if !tasks.closing.has_come() {
                         error!(panic, "A lasting task ended unexpectedly, this replica leaves");
-                        tasks.draining.cancel();
+                        tasks.draining.come();
                     }
                 }
-                () = tasks.cut.cancelled() => {}
+                () = tasks.cut.comes() => {}
             }
         };
         self.track(guarded.instrument(self.span(name)));
@@ -74,9 +78,9 @@ impl Tasks {
                 ended = work => {
                     let panic = ended.as_ref().err().map(|panic| panic_text(&**panic));
                     error!(panic, "A lasting task ended unexpectedly, this replica leaves");
-                    tasks.draining.cancel();
+                    tasks.draining.come();
                 }
-                () = tasks.cut.cancelled() => {}
+                () = tasks.cut.comes() => {}
             }
         };
         let guarded = guarded.instrument(self.span(name));
@@ -99,38 +103,38 @@ impl Tasks {
 
     /// Readiness is off from here on.
     pub fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
+        self.draining.has_come()
     }
 
     /// Resolves when the drain is asked for.
     pub async fn draining(&self) {
-        self.draining.cancelled().await;
+        self.draining.comes().await;
     }
 
     /// Resolves when nothing new may be started.
     pub async fn closing(&self) {
-        self.closing.cancelled().await;
+        self.closing.comes().await;
     }
 
     /// Ask for the drain, as SIGTERM does.
     pub fn drain(&self) {
-        self.draining.cancel();
+        self.draining.come();
     }
 
     /// Stop at once, as a second SIGTERM does: whatever runs is dropped where it is.
     pub fn cut(&self) {
-        self.cut.cancel();
+        self.cut.come();
     }
 
     /// Live through the drain, once it is asked for, to the end.
     pub async fn finish(&self, drain_delay: Duration, timeout: Duration) {
-        self.draining.cancelled().await;
+        self.draining.comes().await;
         info!(?drain_delay, "Draining: not ready any more, still serving");
         tokio::select! {
             () = tokio::time::sleep(drain_delay) => {}
-            () = self.cut.cancelled() => {}
+            () = self.cut.comes() => {}
         }
-        self.closing.cancel();
+        self.closing.come();
         self.tracker.close();
         info!(
             tasks = self.tracker.len(),
@@ -139,10 +143,10 @@ impl Tasks {
         );
         tokio::select! {
             () = self.tracker.wait() => {}
-            () = self.cut.cancelled() => {}
+            () = self.cut.comes() => {}
             () = tokio::time::sleep(timeout) => warn!(tasks = self.tracker.len(), "The time is up, cutting what still runs"),
         }
-        self.cut.cancel();
+        self.cut.come();
         self.tracker.wait().await;
         self.underneath.close();
         self.underneath.wait().await;
@@ -164,9 +168,9 @@ impl Tasks {
                 };
                 info!(signal = name, step, "Asked to stop");
                 if step == "drain" {
-                    tasks.draining.cancel();
+                    tasks.draining.come();
                 } else {
-                    tasks.cut.cancel();
+                    tasks.cut.come();
                 }
             }
         });
@@ -228,9 +232,7 @@ mod tests {
         for death in [true, false] {
             let tasks = Tasks::default();
             tasks.spawn_lasting("fragile", async move { assert!(!death, "on purpose") });
-            tokio::time::timeout(LONG, tasks.draining.cancelled())
-                .await
-                .unwrap();
+            tokio::time::timeout(LONG, tasks.draining.comes()).await.unwrap();
             assert!(tasks.is_draining());
         }
     }
