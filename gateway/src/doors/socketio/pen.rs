@@ -3,7 +3,7 @@
 //! To whoever came by WebSocket we write ourselves: what goes to many is rendered once, and all that is there goes out at once.
 //! Whoever polls, or began by polling, is written to through the library.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::VecDeque, io, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -32,10 +32,34 @@ use crate::{
 const PAGE: usize = 64 * 1024;
 /// The same for the library, in packets.
 const LINES: usize = 128;
-/// What is kept to gather in, at most. Most have nothing to read most of the time.
-const KEPT: usize = 256;
+/// What is taken to gather in, and what is kept of it for others: so many pages for each thread, none larger than this.
+const FRESH: usize = 2 * 1024;
+const KEPT: (usize, usize) = (64, 16 * 1024);
 /// How long to wait for room in the library's buffer, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+
+thread_local! {
+    /// Pages that nobody writes on. Most sockets have nothing to read most of the time, and what was written on last is still in the
+    /// processor's cache.
+    static PAGES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn fresh_page() -> Vec<u8> {
+    let kept = PAGES.with_borrow_mut(Vec::pop);
+    kept.unwrap_or_else(|| Vec::with_capacity(FRESH))
+}
+
+fn keep_page(mut page: Vec<u8>) {
+    let (pages, bytes) = KEPT;
+    if page.capacity() <= bytes {
+        page.clear();
+        PAGES.with_borrow_mut(|kept| {
+            if kept.len() < pages {
+                kept.push(page);
+            }
+        });
+    }
+}
 
 pub struct Pen {
     hand: Hand,
@@ -53,7 +77,7 @@ pub enum Hand {
 /// A connection of ours.
 pub struct Direct {
     stream: OwnedWriteHalf,
-    /// Frames that are not written yet, but for the first so many bytes of them.
+    /// Frames that are not written yet, but for the first so many bytes of them. Takes no room while there are none.
     page: Vec<u8>,
     done: usize,
 }
@@ -208,6 +232,9 @@ impl Direct {
     }
 
     pub fn put(&mut self, frame: &[u8]) {
+        if self.page.capacity() == 0 {
+            self.page = fresh_page();
+        }
         self.page.extend_from_slice(frame);
     }
 
@@ -237,8 +264,9 @@ impl Direct {
             }
         }
         self.done = 0;
-        self.page.clear();
-        self.page.shrink_to(KEPT);
+        if self.page.capacity() > 0 {
+            keep_page(std::mem::take(&mut self.page));
+        }
         Ok(true)
     }
 }
@@ -284,5 +312,29 @@ impl Drop for Through {
             Some(strand) => strand.cut(),
             None => self.lines.cut(&self.socket.id.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_has_not_been_begun_is_forgotten() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let reader = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_reading, writing) = listener.accept().await.unwrap().0.into_split();
+        let mut hand = Direct::new(writing);
+        hand.put(b"a frame");
+        assert!(hand.forgets());
+        assert!(hand.page.is_empty());
+        // More than the kernel takes from somebody who does not read.
+        hand.put(&vec![0; 64 * 1024 * 1024]);
+        assert!(!hand.write().unwrap());
+        assert!(!hand.forgets());
+        assert!(!hand.page.is_empty());
+        drop(reader);
     }
 }
