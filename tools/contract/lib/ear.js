@@ -82,7 +82,7 @@ export class Ear {
     await until(
       () => this.socket.connected,
       ms,
-      () => `${this.label} should have connected; refusals: ${show(this.refusals)}`,
+      () => `${this.label} should have connected; refusals: ${show(this.refusals)}, disconnects: ${show(this.disconnects)}`,
     );
     return this;
   }
